@@ -1,0 +1,225 @@
+"""The tables of a problem file, and one clear line for what is wrong in them."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
+
+import numpy as np
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from .._check import BadInput
+from .arrays import read_array
+
+FIELD = "?"
+"""Stands for the field's own name in a message, until `place` knows it."""
+
+
+def _array(value: Any, info: ValidationInfo, *, ndim: tuple[int, ...]) -> np.ndarray:
+    return read_array(FIELD, value, folder=cast(Path, info.context), ndim=ndim)
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, Mapping) else value
+
+
+Vector = Annotated[np.ndarray, PlainValidator(partial(_array, ndim=(1,)))]
+Rows = Annotated[np.ndarray, PlainValidator(partial(_array, ndim=(2,)))]
+Columns = Annotated[np.ndarray, PlainValidator(partial(_array, ndim=(1, 2)))]
+Matrix = Annotated[np.ndarray, PlainValidator(partial(_array, ndim=(0, 2)))]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class StartTable(_Table):
+    """`[start]`: the Gaussian at time 0."""
+
+    mean: Vector | None = None
+    cov: Matrix | None = None
+    factor: Columns | None = None
+    tokens: Rows | None = None
+
+    @model_validator(mode="after")
+    def _one_description(self) -> Self:
+        given = [name for name in ("cov", "factor", "tokens") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(f"`{name}`" for name in given) or "none of them"
+            raise BadInput(f"`{FIELD}` must have exactly one of `cov`, `factor` and `tokens`: {found} was found.")
+        if (self.mean is None) != (self.tokens is not None):
+            remedy = "remove it, the tokens give the mean" if self.mean is not None else "add it"
+            raise BadInput(f"`{FIELD}.mean` must be given with `cov` or `factor`, and only then: {remedy}.")
+        return self
+
+
+class AttentionTable(_Table):
+    """`[model.attention]`: one head."""
+
+    kind: Literal["softmax"] = "softmax"
+    B: Matrix | None = None
+    Q: Rows | None = None
+    K: Rows | None = None
+    V: Matrix
+    scale: Number | None = None
+    query_bias: Vector | None = None
+    value_bias: Vector | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        given = tuple(name for name in ("B", "Q", "K") if getattr(self, name) is not None)
+        if given not in (("B",), ("Q", "K")):
+            found = ", ".join(given) or "none of them"
+            raise BadInput(f"`{FIELD}` must have either `B` or both `Q` and `K`: {found} was found.")
+        if self.B is not None and self.scale is not None:
+            raise BadInput(f"`{FIELD}.scale` belongs to `Q` and `K`: `B` was found; multiply `B` by it instead.")
+        return self
+
+
+class FeedforwardTable(_Table):
+    """`[model.feedforward]`: the velocity A x + b."""
+
+    kind: Literal["affine"] = "affine"
+    A: Matrix
+    b: Vector | None = None
+
+
+class ModelTable(_Table):
+    """`[model]`, or one `[[model]]` of several."""
+
+    attention: Annotated[list[AttentionTable], BeforeValidator(_one_or_more)] = Field(default_factory=list)
+    feedforward: FeedforwardTable | None = None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.attention and self.feedforward is None:
+            raise BadInput(f"`{FIELD}` must have `attention`, `feedforward` or both: neither was found.")
+        return self
+
+
+class DepthTable(_Table):
+    """`[depth]`: how several `[[model]]` tables follow each other."""
+
+    kind: Literal["piecewise", "interpolated"]
+    times: Vector
+
+
+class SimulateTable(_Table):
+    """`[simulate]`: until when, and how accurately."""
+
+    times: Vector | None = None
+    t1: Positive | None = None
+    points: Annotated[int, Field(ge=2)] | None = None
+    rtol: Positive | None = None
+    atol: Positive | None = None
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    stop_at_rest: bool | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_clock(self) -> Self:
+        if self.times is not None and self.t1 is not None:
+            raise BadInput(f"`{FIELD}` must have `times` or `t1`, not both; remove one of them.")
+        if self.points is not None and self.t1 is None:
+            raise BadInput(f"`{FIELD}.points` divides the time from 0 to `t1`: `t1` is missing; add it.")
+        return self
+
+
+class ProblemTable(_Table):
+    """The whole problem file."""
+
+    title: str | None = None
+    start: StartTable
+    model: Annotated[list[ModelTable], BeforeValidator(_one_or_more), Field(min_length=1)]
+    depth: DepthTable | None = None
+    simulate: SimulateTable = Field(default_factory=SimulateTable)
+
+    @model_validator(mode="after")
+    def _depth_for_several(self) -> Self:
+        if len(self.model) > 1 and self.depth is None:
+            raise BadInput(
+                f"`depth` must say how the {len(self.model)} `[[model]]` tables follow each other: it is missing; "
+                'add [depth] with kind = "piecewise" and times = [...].'
+            )
+        return self
+
+
+def parse(raw: dict[str, Any], *, folder: str | os.PathLike[str]) -> ProblemTable:
+    """The checked tables of a problem file; arrays named like "params.npz:B" are read from `folder`.
+
+    Raises BadInput that names the first field that breaks a rule.
+    """
+    try:
+        return ProblemTable.model_validate(raw, context=Path(folder))
+    except ValidationError as error:
+        details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
+        more = f" ({len(details) - 1} more after this one)" if len(details) > 1 else ""
+        raise BadInput(_explain(details[0], raw) + more) from None
+
+
+def place(loc: tuple[int | str, ...], raw: Any) -> str:
+    """How the file itself writes the place `loc`: `model.attention[1].B`, without an index where there is one table."""
+    name = ""
+    for part in loc:
+        if isinstance(part, int):
+            if isinstance(raw, Mapping):
+                continue
+            name += f"[{part}]"
+            raw = raw[part] if isinstance(raw, list) else None
+        else:
+            name += f".{part}" if name else part
+            raw = raw.get(part) if isinstance(raw, Mapping) else None
+    return name
+
+
+_TABLES: dict[tuple[str, ...], type[_Table]] = {
+    (): ProblemTable,
+    ("start",): StartTable,
+    ("model",): ModelTable,
+    ("model", "attention"): AttentionTable,
+    ("model", "feedforward"): FeedforwardTable,
+    ("depth",): DepthTable,
+    ("simulate",): SimulateTable,
+}
+
+_RULES = {
+    "model_type": "must be a table",
+    "list_type": "must be a table, or several tables in double brackets",
+    "too_short": "must have at least one table",
+}
+
+
+def _explain(detail: ErrorDetails, raw: dict[str, Any]) -> str:
+    loc, kind, name = detail["loc"], detail["type"], place(detail["loc"], raw)
+    if kind == "value_error":
+        return str(detail["ctx"]["error"]).replace(f"`{FIELD}", f"`{name}")
+    if kind == "missing":
+        return f"`{name}` is missing: add it (`attnflow init` writes a complete example)."
+    if kind == "extra_forbidden":
+        return _explain_unknown(loc, name)
+    rule = _RULES.get(kind) or detail["msg"].replace("Input should be", "must be")
+    found = repr(detail["input"])
+    return f"`{name}` {rule}: {found if len(found) <= 60 else found[:57] + '...'} was found."
+
+
+def _explain_unknown(loc: tuple[int | str, ...], name: str) -> str:
+    path = tuple(part for part in loc if isinstance(part, str))
+    known = list(_TABLES[path[:-1]].model_fields)
+    spelled = {key.lower(): key for key in known}
+    near = difflib.get_close_matches(path[-1].lower(), spelled, n=1, cutoff=0.5)
+    remedy = f"did you mean `{spelled[near[0]]}`?" if near else "remove it."
+    return f"`{name}` is not a known key here (known: {', '.join(known)}); {remedy}"

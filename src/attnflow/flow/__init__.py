@@ -1,0 +1,1 @@
+"""Moving a measure: the flow of a Gaussian."""

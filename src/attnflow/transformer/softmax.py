@@ -1,0 +1,136 @@
+"""Softmax attention: the weight of key y for query x is exp(y^T (B x + query_bias))."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import ArrayLike, Float
+from typing_extensions import override
+
+from .._check import BadInput, parameter, require_shape, require_square
+from .._linalg import LowRank, Operator, operator_dim, times, times_from_left
+from .._types import AnyArray, Points, Vector
+from ..measures.gaussian import Gaussian, Moments
+from .layer import AbstractLayer, AffineMap
+
+Parameter: TypeAlias = ArrayLike | LowRank | list
+
+
+class SoftmaxAttention(AbstractLayer):
+    """One head of softmax attention.
+
+    On tokens y_1..y_n its velocity is sum_j w_j V y_j + value_bias with w_j proportional to
+    exp(y_j^T (B x + query_bias)). At N(mean, cov) it is exactly
+    x -> V (mean + cov (B x + query_bias)) + value_bias.
+
+    `B`, `V`: (d, d), a scalar of any sign (that multiple of the identity, kept as a scalar) or a `LowRank`;
+    `query_bias`, `value_bias`: (d,) or None.
+
+    Raises BadInput when the shapes disagree or a number is not finite.
+
+    Source: :cite:alcalde2026, eq. (2.4) and (2.5).
+    """
+
+    B: Operator
+    V: Operator
+    query_bias: Vector | None
+    value_bias: Vector | None
+
+    def __init__(
+        self,
+        B: Parameter,
+        V: Parameter,
+        *,
+        query_bias: ArrayLike | None = None,
+        value_bias: ArrayLike | None = None,
+    ) -> None:
+        self.B = square_parameter("B", B)
+        self.V = square_parameter("V", V)
+        self.query_bias = None if query_bias is None else parameter("query_bias", query_bias, ndim=(1,))
+        self.value_bias = None if value_bias is None else parameter("value_bias", value_bias, ndim=(1,))
+        common_dim(B=self.B, V=self.V, query_bias=self.query_bias, value_bias=self.value_bias)
+
+    @staticmethod
+    def from_qk(
+        Q: ArrayLike,
+        K: ArrayLike,
+        V: Parameter,
+        *,
+        scale: float | None = None,
+        query_bias: ArrayLike | None = None,
+        value_bias: ArrayLike | None = None,
+    ) -> SoftmaxAttention:
+        """The head with logits scale * (Q x + query_bias)^T (K y): B = scale K^T Q, kept as its factors of rank k.
+
+        `Q`, `K`: (k, d); `query_bias`: (k,), the bias of the query projection; a key bias cancels in the softmax
+        and is not a parameter. `scale` is 1/sqrt(k) unless given. `V` and `value_bias` as in the class.
+
+        Raises BadInput when the shapes disagree or a number is not finite.
+        """
+        query, key = parameter("Q", Q, ndim=(2,)), parameter("K", K, ndim=(2,))
+        require_shape("K", key.shape, query.shape, because="to agree with `Q`")
+        factor = 1.0 / math.sqrt(query.shape[0]) if scale is None else scale
+        bias = None
+        if query_bias is not None:
+            projected = parameter("query_bias", query_bias, ndim=(1,))
+            require_shape("query_bias", projected.shape, (query.shape[0],), because="to agree with `Q`")
+            bias = factor * (key.T @ projected)
+        return SoftmaxAttention(LowRank(factor * key.T, query), V, query_bias=bias, value_bias=value_bias)
+
+    @override
+    def velocity(self, points: Float[AnyArray, "m d"], tokens: Points) -> Float[AnyArray, "m d"]:
+        tilt = times(self.B, jnp.asarray(points).T).T
+        tilt = tilt if self.query_bias is None else tilt + self.query_bias
+        weights = jax.nn.softmax(tilt @ tokens.T, axis=-1)
+        values = times(self.V, (weights @ tokens).T).T
+        return values if self.value_bias is None else values + self.value_bias
+
+    @override
+    def at_gaussian(self, measure: Gaussian | Moments) -> AffineMap:
+        center = measure.mean
+        if self.query_bias is not None:
+            center = center + _covariance_times(measure, self.query_bias)
+        tilted = measure.factor if isinstance(measure, Gaussian) else times_from_left(measure.cov, self.B)
+        moved = times(self.V, jnp.concatenate([tilted, center[:, None]], axis=1))
+        offset = moved[:, -1] if self.value_bias is None else moved[:, -1] + self.value_bias
+        if isinstance(measure, Moments):
+            return AffineMap(moved[:, :-1], None, None, offset)
+        return AffineMap(None, moved[:, :-1], times_from_left(measure.factor.T, self.B), offset)
+
+    @property
+    @override
+    def dim(self) -> int | None:
+        return common_dim(B=self.B, V=self.V, query_bias=self.query_bias, value_bias=self.value_bias)
+
+
+def square_parameter(name: str, value: Parameter) -> Operator:
+    """A square matrix, a scalar or a LowRank from user data; raises BadInput otherwise."""
+    if isinstance(value, LowRank):
+        return value
+    matrix = parameter(name, value, ndim=(0, 2))
+    require_square(name, matrix.shape)
+    return matrix
+
+
+def common_dim(**parameters: Operator | None) -> int | None:
+    """The one dimension d that all given parameters share, None when all are scalars; raises BadInput otherwise."""
+    found: dict[str, int] = {}
+    for name, value in parameters.items():
+        dim = None if value is None else operator_dim(value)
+        if dim is not None:
+            found[name] = dim
+    if len(set(found.values())) > 1:
+        listed = ", ".join(f"`{name}` has d = {dim}" for name, dim in found.items())
+        raise BadInput(
+            f"all parameters must share one dimension d: {listed}; check which of them is transposed or cut."
+        )
+    return next(iter(found.values()), None)
+
+
+def _covariance_times(measure: Gaussian | Moments, vector: AnyArray) -> AnyArray:
+    if isinstance(measure, Moments):
+        return measure.cov @ vector
+    return measure.factor @ (measure.factor.T @ vector)
