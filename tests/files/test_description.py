@@ -42,9 +42,9 @@ def models(rng):
         "affine": Affine(A=0.1),
         "transformer": block,
         "attention only": Transformer(attention=biased),
-        "piecewise": Depth.piecewise([block, stack[0]], [0.0, 0.7]),
-        "piecewise with an end": Depth.piecewise(stack, [0.0, 0.1, 0.2, 1 / 3]),
-        "interpolated": Depth.interpolated(stack, [0.0, 0.1, 0.3]),
+        "piecewise": Depth.piecewise([block, stack[0]], np.array([0.0, 0.7])),
+        "piecewise with an end": Depth.piecewise(stack, np.array([0.0, 0.1, 0.2, 1 / 3])),
+        "interpolated": Depth.interpolated(stack, np.array([0.0, 0.1, 0.3])),
     }
 
 
@@ -94,7 +94,7 @@ def test_a_foreign_layer_is_named_and_nothing_around_it_is_rebuilt():
         Foreign(),
         Transformer(attention=[Foreign()], feedforward=affine),
         Transformer(attention=[SoftmaxAttention(B=1.0, V=2.0)], feedforward=Foreign()),
-        Depth.piecewise([affine, Foreign()], [0.0, 1.0]),
+        Depth.piecewise([affine, Foreign()], np.array([0.0, 1.0])),
     ):
         description = json.loads(json.dumps(describe(model)))
         assert '"kind": "unknown"' in json.dumps(description)

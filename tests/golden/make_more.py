@@ -1,4 +1,4 @@
-"""Write more.json: further golden cases in 50-digit arithmetic. Run from the folder tests: `python -m golden.make_more`.
+"""Write more.json: further golden cases in 50-digit arithmetic (run from tests: `python -m golden.make_more`).
 
 The inputs are multiples of 1/64 (or of 1/2^20, for times), drawn with the seed below, so their binary values are short.
 Expected values come from `oracles.highprec`: the block exponential for V = eta I, Taylor series otherwise. The general
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import mpmath
 import numpy as np
+
 from oracles import highprec, replay
 
 DIGITS, SEED = 50, 4711
@@ -215,19 +216,11 @@ def blow_up_general_case(draw: Draw, index: int, d, r, count) -> dict:
     if time is None:
         raise ArithmeticError("this system does not blow up; change the seed")
     inputs = dict(A=A, heads=_listed(heads), L0=L0)
-    check = _replayed_blow_up(A, heads, L0, time)
+    replayed = replay.blow_up_time((A, np.zeros(d), heads), L0)
+    check = _agree([replayed], [time], 1e-12, "DOP853 at 1e-13 in the time ds = (1 + trace) dt")
     what = f"general V, {count} heads, rank {r} in d = {d}"
     name = f"more_Tf_general_{index}_d{d}_r{r}_h{count}"
     return _case(name, "blowup_time", what, inputs, {"T_f": float(time)}, 1e-10, check)
-
-
-def _replayed_blow_up(A, heads, L0, time) -> dict:
-    """DOP853 to (1 - 1e-8) of the time; trace / (d trace / dt) is the remainder up to some 1e-14 of the time."""
-    t, d = float(time) * (1 - 1e-8), len(A)
-    _, factors = replay.replay((A, np.zeros(d), heads), np.zeros(d), L0, [t])
-    cov = factors[0] @ factors[0].T
-    gain = A + sum(V @ cov @ B for B, V, _, _ in heads)
-    return _agree([t + np.trace(cov) / (2 * np.trace(gain @ cov))], [time], 1e-10, "DOP853 at 1e-13")
 
 
 def cases() -> list[dict]:

@@ -66,3 +66,29 @@ def replay_moments(parameters, mean, factor, ts, **options):
     """Means (t, d) and covariances (t, d, d)."""
     means, factors = replay(parameters, mean, factor, ts, **options)
     return means, factors @ np.swapaxes(factors, 1, 2)
+
+
+def blow_up_time(parameters, factor, *, rtol: float = 1e-13, ceiling: float = 1e14) -> float:
+    """The blow-up time for constant parameters, in the time s with dt = ds / (1 + trace cov), to trace = `ceiling`.
+
+    The rest is trace / (d trace / dt), as small as 1 / ceiling. Use it only where there is a blow-up.
+    """
+    factor = np.asarray(factor, float)
+    A, b, heads = parameters
+    nothing = np.zeros(len(A))
+    heads = [(B, V, None, None) for B, V, _, _ in heads]
+
+    def rhs(s, y):
+        L = y[:-1].reshape(factor.shape)
+        _, moved = _rates(nothing, L, A, nothing, heads)
+        return np.append(moved.ravel(), 1.0) / (1.0 + np.sum(L * L))
+
+    def escape(s, y):
+        return np.sum(y[:-1] ** 2) - ceiling
+
+    escape.terminal = True
+    start = np.append(factor.ravel(), 0.0)
+    y = solve_ivp(rhs, (0.0, 1e4), start, "DOP853", rtol=rtol, atol=1e-2 * rtol, events=escape).y[:, -1]
+    L = y[:-1].reshape(factor.shape)
+    _, moved = _rates(nothing, L, A, nothing, heads)
+    return y[-1] + np.sum(L * L) / (2 * np.sum(L * moved))

@@ -43,6 +43,7 @@ def test_the_surface_holds_matrices_of_rank_one(planar):
     artists = cone_trajectory([planar[2]])
     x, y, z = np.concatenate([np.asarray(face) for face in artists.surface._faces]).T
     np.testing.assert_allclose(np.hypot(x, y), z, atol=1e-12)
+    np.testing.assert_allclose([x.min(), x.max(), y.min(), y.max()], z.max() * np.array([-1, 1, -1, 1]))
 
 
 def test_other_dimensions_are_refused(low_rank):

@@ -65,3 +65,20 @@ def test_drawing_does_not_import_pyplot():
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_run_that_reached_no_requested_time_cannot_be_drawn(tmp_path):
+    from attnflow.report.animation import animate
+
+    nothing = np.zeros(0), np.zeros((0, 2)), np.zeros((0, 2, 2))
+    with pytest.raises(BadInput, match="no requested time was reached"):
+        overview(*nothing)
+    with pytest.raises(BadInput, match="no requested time was reached"):
+        animate(*nothing, tmp_path / "run.gif")
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e150])
+def test_extreme_sizes_and_a_single_time_are_drawn_without_a_warning(planar, size):
+    ts, mean, cov = planar
+    overview(ts, mean * np.sqrt(size), cov * size).canvas.draw()
+    overview(ts[:1], mean[:1], cov[:1]).canvas.draw()

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import (
@@ -15,7 +15,6 @@ from pydantic import (
     Field,
     PlainValidator,
     ValidationError,
-    ValidationInfo,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -27,8 +26,8 @@ FIELD = "?"
 """Stands for the field's own name in a message, until `place` knows it."""
 
 
-def _array(value: Any, info: ValidationInfo, *, ndim: tuple[int, ...]) -> np.ndarray:
-    return read_array(FIELD, value, folder=cast(Path, info.context), ndim=ndim)
+def _array(value: Any, info: Any, *, ndim: tuple[int, ...]) -> np.ndarray:
+    return read_array(FIELD, value, folder=info.context, ndim=ndim)
 
 
 def _one_or_more(value: Any) -> Any:
@@ -56,7 +55,7 @@ class StartTable(_Table):
     tokens: Rows | None = None
 
     @model_validator(mode="after")
-    def _one_description(self) -> Self:
+    def _one_description(self) -> "StartTable":
         given = [name for name in ("cov", "factor", "tokens") if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(f"`{name}`" for name in given) or "none of them"
@@ -80,7 +79,7 @@ class AttentionTable(_Table):
     value_bias: Vector | None = None
 
     @model_validator(mode="after")
-    def _one_form(self) -> Self:
+    def _one_form(self) -> "AttentionTable":
         given = tuple(name for name in ("B", "Q", "K") if getattr(self, name) is not None)
         if given not in (("B",), ("Q", "K")):
             found = ", ".join(given) or "none of them"
@@ -105,7 +104,7 @@ class ModelTable(_Table):
     feedforward: FeedforwardTable | None = None
 
     @model_validator(mode="after")
-    def _not_empty(self) -> Self:
+    def _not_empty(self) -> "ModelTable":
         if not self.attention and self.feedforward is None:
             raise BadInput(f"`{FIELD}` must have `attention`, `feedforward` or both: neither was found.")
         return self
@@ -131,7 +130,7 @@ class SimulateTable(_Table):
     seed: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
-    def _one_clock(self) -> Self:
+    def _one_clock(self) -> "SimulateTable":
         if self.times is not None and self.t1 is not None:
             raise BadInput(f"`{FIELD}` must have `times` or `t1`, not both; remove one of them.")
         if self.points is not None and self.t1 is None:
@@ -149,7 +148,7 @@ class ProblemTable(_Table):
     simulate: SimulateTable = Field(default_factory=SimulateTable)
 
     @model_validator(mode="after")
-    def _depth_for_several(self) -> Self:
+    def _depth_for_several(self) -> "ProblemTable":
         if len(self.model) > 1 and self.depth is None:
             raise BadInput(
                 f"`depth` must say how the {len(self.model)} `[[model]]` tables follow each other: it is missing; "

@@ -45,3 +45,8 @@ class BlowUp:
     estimate: float
     basis: Basis
     statement: str
+
+    def later(self, offset: float) -> BlowUp:
+        """The same blow-up on a clock that started `offset` earlier."""
+        moved = {name: getattr(self, name) + offset for name in ("lower", "upper", "estimate")}
+        return dataclasses.replace(self, **moved)

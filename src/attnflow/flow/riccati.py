@@ -119,7 +119,7 @@ def block_values(
     inner = values[:-1].transpose(1, 0, 2).reshape(dim, -1)
     images = (S @ inner).reshape(dim, nodes.size, rank)
     weighted = (0.5 * x / scale) * weights[:, None, None] * values[:-1]
-    gain = weighted.transpose(2, 0, 1).reshape(rank, -1) @ images.transpose(1, 0, 2).reshape(-1, rank)
+    gain = weighted.transpose(2, 0, 1).reshape(rank, nodes.size * dim) @ images.transpose(1, 0, 2).reshape(nodes.size * dim, rank)
     return values[-1], 0.5 * (gain + gain.T)
 
 
@@ -194,6 +194,7 @@ def block_radius(blocks: Float[AnyArray, "k d r"]) -> AnyArray:
     first, last = module.linalg.norm(blocks[0]), module.linalg.norm(blocks[-1])
     tiny = np.finfo(np.float64).tiny
     ratio = np.finfo(blocks.dtype).eps * 0.5 * first / module.maximum(last, tiny)
+    ratio = module.where(last > 0, ratio, np.finfo(blocks.dtype).max)
     return module.minimum(module.maximum(ratio, tiny) ** (1.0 / BLOCK_DEGREE), BLOCK_RADIUS)
 
 

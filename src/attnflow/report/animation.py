@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from .._atomic import replacing
+from .._atomic import check_writable, replacing
 from .canvas import (
     FAINT,
     INK,
@@ -24,6 +24,7 @@ from .canvas import (
     evenly,
     new_figure,
     quiet,
+    require_times,
     travelled,
 )
 from .ellipses import ellipse_polygons
@@ -54,8 +55,10 @@ def animate(
     since that would invent rank. `progress(done, total)` is called after each frame. The file is written whole or
     not at all.
 
-    Raises BadInput when `path` cannot be written.
+    Raises BadInput when `ts` is empty or `path` cannot be written.
     """
+    require_times(ts)
+    check_writable(path)
     chosen = evenly(color_scale(ts, travelled(mean, cov)), frames)
     times, means, covs = ts[chosen], mean[chosen], cov[chosen]
     figure, show = _plane(times, means, covs, level) if mean.shape[1] == 2 else _spectrum(times, covs)

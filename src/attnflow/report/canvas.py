@@ -11,6 +11,8 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from .._check import BadInput
+
 Times: TypeAlias = Float[np.ndarray, " t"]
 Means: TypeAlias = Float[np.ndarray, "t d"]
 Covs: TypeAlias = Float[np.ndarray, "t d d"]
@@ -37,6 +39,14 @@ def new_figure(width: float, height: float) -> Figure:
 def axes_or_new(ax: Axes | None, *, width: float = 5.2, height: float = 4.4) -> Axes:
     """`ax`, or the only axes of a new figure."""
     return new_figure(width, height).add_subplot() if ax is None else ax
+
+
+def require_times(ts: Times) -> None:
+    """Raise BadInput when there is no time to draw."""
+    if not len(ts):
+        raise BadInput(
+            "`ts` must hold at least one time to be drawn: no requested time was reached; ask earlier."
+        )
 
 
 def quiet(ax: Axes) -> None:

@@ -124,7 +124,7 @@ def mark_blow_up(ax: Axes, blow_up: tuple[float, float, float] | None, *, last: 
         return
     lower, upper, estimate = blow_up
     if estimate > FAR * last:
-        _write(ax, f"blow-up at {estimate:.4g} $\\rightarrow$", (0.98, 0.97), rotation=0, ha="right")
+        _write(ax, f"blow-up at {estimate:.4g} $\\rightarrow$", (0.98, 0.97), rotation=0.0, ha="right")
         return
     ax.axvline(estimate, color=WARNING, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
     ax.set_xlim(right=max(ax.get_xlim()[1], 1.12 * estimate))
@@ -132,7 +132,7 @@ def mark_blow_up(ax: Axes, blow_up: tuple[float, float, float] | None, *, last: 
     ax.axvspan(lower, min(upper, edge), color=WARNING, alpha=0.15, linewidth=0, zorder=0)
     ax.set_xlim(right=edge)
     place = ax.transAxes.inverted().transform(ax.transData.transform((estimate, 1.0)))[0]
-    _write(ax, f"blow-up {estimate:.4g}", (float(place) + 0.015, 0.97), rotation=90, ha="left")
+    _write(ax, f"blow-up {estimate:.4g}", (float(place) + 0.015, 0.97), rotation=90.0, ha="left")
 
 
 def note_rounding(ax: Axes, text: str) -> None:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
 from .._atomic import replacing
-from .canvas import Covs, Means, Times, new_figure
+from .canvas import Covs, Means, Times, new_figure, require_times
 from .cone import cone_trajectory
 from .ellipses import covariance_ellipses
 from .moments import moments_over_time
@@ -29,8 +29,9 @@ def overview(
     (lower, upper, estimate). With `path` the figure is also written there, whole or not at all, in the format
     that its suffix names.
 
-    Raises BadInput when `path` cannot be written.
+    Raises BadInput when `ts` is empty or `path` cannot be written.
     """
+    require_times(ts)
     figure = _planar(ts, mean, cov, blow_up) if mean.shape[1] == 2 else _moments(ts, mean, cov, blow_up)
     if title is not None:
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")

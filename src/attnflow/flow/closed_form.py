@@ -1,0 +1,251 @@
+"""V = eta I on the host: the exact covariance at any time, and the exact blow-up time.
+
+Each step is certified free of blow-up: with S+ the positive part of S, a step of length h from the factor L is safe
+when lambda_max(L^T N+_h L) < 1. Where the certificate fails, the first crossing of lambda_max(L^T N_s L) = 1 is the
+blow-up time; a change of sign of the determinant would miss even multiplicities.
+
+Source: this package, docs/theory/closed-form.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from scipy.linalg import lapack, solve_continuous_lyapunov
+from scipy.optimize import brentq
+
+from .outcome import Basis, BlowUp
+from .riccati import (
+    STEP_RADIUS,
+    TAYLOR_RADIUS,
+    block_radius,
+    block_values,
+    doubled,
+    power_growth,
+    spectral_norm,
+    taylor_block,
+    taylor_pair,
+)
+
+STATEMENT = "Theorem B: the first time at which lambda_max(L0^T N(t) L0) = 1 (docs/theory/closed-form.md)"
+CONDITION_LIMIT = 1e4
+LARGEST_FACTOR = 1e150
+EPS = float(np.finfo(np.float64).eps)
+
+
+class Propagator:
+    """e^{Ah} L, L^T N_h L and L^T N+_h L for any factor L and step h, with the pairs of recent steps kept."""
+
+    def __init__(self, A: np.ndarray, S: np.ndarray) -> None:
+        eigenvalues, vectors = np.linalg.eigh(S)
+        top = np.abs(eigenvalues).max(initial=0.0)
+        self.A, self.S = A, S
+        self.rising = bool(eigenvalues.max(initial=0.0) > A.shape[0] * EPS * top)
+        self.falling = bool(eigenvalues.min(initial=0.0) < -A.shape[0] * EPS * top)
+        self.positive_part = (vectors * np.maximum(eigenvalues, 0.0)) @ vectors.T
+        self.norm = float(spectral_norm(A))
+        square = A @ A
+        self._powers = (square, square @ A, square @ square)
+        self._growth = float(power_growth(self._powers))
+        self._pairs: dict[float, tuple[np.ndarray, ...]] = {}
+
+    def step(self, factor: np.ndarray, h: float, slack: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(e^{Ah} L, L^T N_h L, L^T N+_h L); a kept pair whose step differs by at most `slack` is used again."""
+        if 0 < 4 * factor.shape[1] <= factor.shape[0] and h * self.norm <= STEP_RADIUS:
+            return self._block_step(factor, h)
+        exponential, gramian, positive = self._pair(h, slack)
+        gain = factor.T @ (gramian @ factor)
+        above = factor.T @ (positive @ factor) if self.falling and self.rising else gain
+        return exponential @ factor, gain, above
+
+    def gramian(self, h: float) -> np.ndarray:
+        """N(h) (d, d)."""
+        return self._pair(h, 0.0)[1]
+
+    def _block_step(self, factor: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        scale = max(self.norm, 1e-150)
+        blocks = taylor_block(self.A, factor, scale)
+        if h * scale > float(block_radius(blocks)):
+            half, gain, above = self._block_step(factor, 0.5 * h)
+            moved, more, more_above = self._block_step(half, 0.5 * h)
+            return moved, gain + more, above + more_above
+        moved, gain = block_values(blocks, self.S, h * scale, scale)
+        mixed = self.falling and self.rising
+        return moved, gain, block_values(blocks, self.positive_part, h * scale, scale)[1] if mixed else gain
+
+    def _pair(self, h: float, slack: float) -> tuple[np.ndarray, ...]:
+        for kept, pair in self._pairs.items():
+            if abs(kept - h) <= slack:
+                return pair
+        count = max(0, int(np.ceil(np.log2(max(h * self._growth / TAYLOR_RADIUS, 1.0)))))
+        pair = self._series(self.S, h, count)
+        if self.rising and self.falling:
+            pair = (*pair, self._series(self.positive_part, h, count)[1])
+        else:
+            pair = (*pair, pair[1])
+        if len(self._pairs) >= 8:
+            self._pairs.pop(next(iter(self._pairs)))
+        self._pairs[h] = pair
+        return pair
+
+    def _series(self, S: np.ndarray, h: float, count: int) -> tuple[np.ndarray, ...]:
+        pair = taylor_pair(self.A, S, h * 2.0**-count, self._powers)
+        for _ in range(count):
+            pair = doubled(*pair)
+        return pair
+
+
+@dataclasses.dataclass
+class March:
+    """A factor on its way: where it is, and why it stopped.
+
+    `shrink` is the product C_1 C_2 ... of the Cholesky factors of all steps so far: I - L0^T N(t) L0 = shrink shrink^T.
+    """
+
+    t: float
+    factor: np.ndarray
+    shrink: np.ndarray
+    blow_up: BlowUp | None = None
+    overflow: bool = False
+
+    @staticmethod
+    def start(factor: np.ndarray, t: float = 0.0) -> March:
+        """The march at time `t` from a factor (d, r)."""
+        return March(t, factor, np.eye(factor.shape[1]))
+
+
+def march(propagator: Propagator, start: March, end: float, visit: Callable[[float, np.ndarray], None]) -> March:
+    """Carry the factor to the time `end` in certified steps; `visit(t, L)` is called at the end of each.
+
+    Stops earlier at a blow-up (bracketed) or when the factor leaves the range of float64.
+    """
+    place = start
+    count = max(1, int(np.ceil((end - place.t) * propagator.norm / STEP_RADIUS)))
+    h, origin, slack = (end - place.t) / count, place.t, 4 * EPS * end
+    for i in range(1, count + 1):
+        place = _certified_step(propagator, place, h, slack)
+        if place.blow_up is not None or place.overflow:
+            return place
+        place.t = end if i == count else origin + i * h
+        visit(place.t, place.factor)
+    return place
+
+
+def _certified_step(propagator: Propagator, place: March, h: float, slack: float) -> March:
+    moved, gain, above = propagator.step(place.factor, h, slack)
+    if propagator.rising and _top(above) >= 1.0:
+        return _cross(propagator, place, h, slack)
+    root = _root(gain)
+    coarse = h * propagator.norm > 1.0
+    if root is None or (coarse and _spread(root) > CONDITION_LIMIT):
+        half = _certified_step(propagator, place, 0.5 * h, slack)
+        return half if half.blow_up or half.overflow else _certified_step(propagator, half, 0.5 * h, slack)
+    factor = solve_right(root, moved)
+    if not np.abs(factor).max(initial=0.0) < LARGEST_FACTOR:
+        return dataclasses.replace(place, overflow=True)
+    return March(place.t + h, factor, place.shrink @ root)
+
+
+def _cross(propagator: Propagator, place: March, h: float, slack: float) -> March:
+    """Find the first crossing within a step that is not certified, or show that there is none."""
+    end = place.t + h
+    for _ in range(200):
+        left = end - place.t
+        if left <= 4 * EPS * end:
+            return dataclasses.replace(place, t=end)
+
+        def gap(s: float, which: int, factor: np.ndarray = place.factor) -> float:
+            return _top(propagator.step(factor, s, 0.0)[which]) - 1.0
+
+        if gap(left, 2) < 0:
+            return _certified_step(propagator, place, left, slack)
+        safe = brentq(gap, 0.0, left, args=(2,), xtol=1e-300, rtol=4 * EPS) if gap(0.0, 2) < 0 else 0.0
+        crossing = None
+        if gap(left, 1) >= 0:
+            crossing = brentq(gap, safe, left, args=(1,), xtol=1e-300, rtol=4 * EPS) if gap(safe, 1) < 0 else safe
+        if crossing is not None and crossing - safe <= 1e-13 * (place.t + crossing):
+            return dataclasses.replace(place, blow_up=_bracket(propagator, place, safe, crossing))
+        if safe <= 4 * EPS * end:
+            upper = place.t + (left if crossing is None else crossing)
+            return dataclasses.replace(place, blow_up=BlowUp(place.t, upper, place.t + safe, Basis.THEOREM, STATEMENT))
+        place = _certified_step(propagator, place, 0.99 * safe, 0.0)
+        if place.blow_up or place.overflow:
+            return place
+    return dataclasses.replace(place, blow_up=BlowUp(place.t, end, end, Basis.NUMERICAL, STATEMENT))
+
+
+def _bracket(propagator: Propagator, place: March, safe: float, crossing: float) -> BlowUp:
+    """The bracket widened by what rounding can move the crossing.
+
+    At the crossing, v^T (I - L0^T N L0) v = 0 for a unit v, and a relative error e of the start moves the time by at
+    most e / (v^T L0^T e^{A^T t} S e^{At} L0 v): the slope of the local problem times |w|^2 / |v|^2 for the local vector
+    w = shrink^T v.
+    """
+    moved, gain, _ = propagator.step(place.factor, crossing, 0.0)
+    w = np.linalg.eigh(0.5 * (gain + gain.T))[1][:, -1]
+    slope = float((moved @ w) @ (propagator.S @ (moved @ w)))
+    stretch = float(np.sum(np.square(np.linalg.solve(place.shrink.T, w)))) if np.all(place.shrink.diagonal()) else np.inf
+    end = place.t + crossing
+    blur = 16 * EPS * (4 + place.factor.shape[1] + propagator.norm * end) * stretch / slope if slope > 0 else np.inf
+    blur = min(blur, end) + 8 * EPS * end
+    return BlowUp(place.t + safe - blur, end + blur, end, Basis.THEOREM, STATEMENT)
+
+
+def blow_up_beyond(propagator: Propagator, place: March, *, limit: int = 400) -> BlowUp | None:
+    """The blow-up time after `place` where it is cheap to know: S semidefinite with positive part, so N is monotone.
+
+    None when there is no blow-up or it lies too far ahead.
+    """
+    if not propagator.rising or propagator.falling or place.factor.shape[1] == 0:
+        return None
+    if _never(propagator, place.factor):
+        return None
+    rate = _top(place.factor.T @ (propagator.S @ place.factor))
+    if rate <= 0 and propagator.norm == 0:
+        return None
+    h = 1.0 / max(rate, propagator.norm, 1e-300)
+    for _ in range(limit):
+        h = min(2 * h, STEP_RADIUS / propagator.norm) if propagator.norm > 0 else 2 * h
+        place = _certified_step(propagator, place, h, 0.0)
+        if place.blow_up is not None or place.overflow:
+            return place.blow_up
+    return None
+
+
+def _never(propagator: Propagator, factor: np.ndarray) -> bool:
+    """Whether a Hurwitz A and lambda_max(L^T N_infinity L) < 1 exclude blow-up (Theorem B)."""
+    if np.linalg.eigvals(propagator.A).real.max() >= 0:
+        return False
+    limit = solve_continuous_lyapunov(propagator.A.T, -propagator.S)
+    return _top(factor.T @ (limit @ factor)) < 1.0
+
+
+def solve_right(root: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """`moved` C^{-T} for a lower triangular C."""
+    if root.shape[0] == 0:
+        return moved
+    solved, info = lapack.dtrtrs(root, moved.T, lower=1)
+    if info != 0:
+        return np.full_like(moved, np.inf)
+    return np.ascontiguousarray(solved.T)
+
+
+def _root(gain: np.ndarray) -> np.ndarray | None:
+    try:
+        return np.linalg.cholesky(np.eye(gain.shape[0]) - 0.5 * (gain + gain.T))
+    except np.linalg.LinAlgError:
+        return None
+
+
+def _spread(root: np.ndarray) -> float:
+    """A lower bound of the condition number of C C^T, from the pivots."""
+    pivots = np.square(root.diagonal())
+    return float(pivots.max(initial=1.0) / pivots.min(initial=1.0))
+
+
+def _top(gain: np.ndarray) -> float:
+    if gain.size == 0:
+        return -np.inf
+    return float(np.linalg.eigvalsh(0.5 * (gain + gain.T))[-1])

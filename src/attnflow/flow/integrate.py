@@ -1,0 +1,215 @@
+"""The ODE engines on the host: the DOP853 loop in pieces, so that it can report, hand over and be interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..transformer.depth import Depth, Model
+from . import dop853
+from .dop853 import Code, Controls, Form, Loop, Span
+from .forms import CONDITION_LIMIT, COVARIANCE, FACTOR
+from .leg import Leg, Options, Point, Progress
+from .outcome import Basis, BlowUp, Status
+
+FLOOR_MEAN = 1e-3
+BUFFER_NUMBERS = 2**24
+TIGHTER = 1e-4
+STATEMENT = "numerical: the trace of the covariance followed to 1e-9 of the blow-up time, at two tolerances"
+_STATUS = {
+    Code.END: Status.REACHED_END,
+    Code.BLOW_UP: Status.BLOW_UP,
+    Code.OVERFLOW: Status.OVERFLOW,
+    Code.AT_REST: Status.AT_REST,
+    Code.BUDGET: Status.BUDGET,
+    Code.STALLED: Status.BUDGET,
+}
+
+
+def integrate(
+    model: Model, start: Point, end: float, ts: np.ndarray | None, options: Options, progress: Progress
+) -> Leg:
+    """Integrate (2.6) from `start` to `end` and report the times `ts` in (start.t, end], or every step if None.
+
+    The covariance form runs while the covariance has full rank and is well conditioned; it hands over to the factor
+    form. A blow-up is bracketed by a second run at a tighter tolerance.
+
+    Source: :cite:alcalde2026, eq. (2.6).
+    """
+    leg = _run(model, start, end, ts, options, progress)
+    if leg.status is Status.BLOW_UP and leg.blow_up is not None:
+        tight = dataclasses.replace(options, rtol=max(TIGHTER * options.rtol, 1e-13))
+        again = _run(model, start, end, np.zeros(0), tight, progress)
+        leg.blow_up = _bracket(leg.blow_up, again.blow_up, options)
+    return leg
+
+
+def well_conditioned(factor: np.ndarray) -> bool:
+    """Whether the covariance form may start: full rank, and Cholesky pivots well within the limit."""
+    d, r = factor.shape
+    if r != d or d == 0:
+        return False
+    values = np.linalg.svd(factor, compute_uv=False)
+    return bool(values[-1] ** 2 * CONDITION_LIMIT > 10 * values[0] ** 2)
+
+
+def _run(
+    model: Model, start: Point, end: float, ts: np.ndarray | None, options: Options, progress: Progress
+) -> Leg:
+    as_covariance = options.engine != "factor_ode" and well_conditioned(start.factor)
+    leg = Leg([], start, Status.REACHED_END, "factor_ode", "integrated", {})
+    if as_covariance:
+        leg.engine = "covariance_ode"
+        code = _drive(COVARIANCE, model, leg, end, ts, options, progress)
+        if code is Code.ILL_CONDITIONED:
+            leg.notes.append(f"the covariance became ill conditioned at t = {leg.end.t:.6g}: factor form from there")
+            leg.engine = "factor_ode"
+    if leg.engine == "factor_ode":
+        code = _drive(FACTOR, model, leg, end, ts, options, progress)
+    leg.status = _STATUS.get(code, Status.INTERRUPTED)
+    if code is Code.STALLED:
+        leg.notes.append(f"the step fell below the spacing of floats at t = {leg.end.t:.6g}: too stiff for this method")
+    leg.statements = {
+        "cov": "numerical: DOP853 on the " + ("factor" if leg.engine == "factor_ode" else "covariance"),
+        "mean": "numerical: DOP853",
+    }
+    return leg
+
+
+def _drive(
+    form: Form, model: Model, leg: Leg, end: float, ts: np.ndarray | None, options: Options, progress: Progress
+) -> Code:
+    """Run one form from `leg.end`, append its points to `leg`, and return why it stopped (RUNNING: interrupted)."""
+    state = pack(form, leg.end)
+    remaining = None if ts is None else ts[ts > leg.end.t]
+    size = _room(state.size, remaining)
+    controls, jumps = _controls(state, form, options), _jumps(model, leg.end.t, end)
+    loop = _blank(leg.end.t, state)
+    fresh, code = True, Code.BUDGET
+    try:
+        while code is Code.BUDGET and leg.accepted + leg.rejected < options.max_steps:
+            group, goal = _group(remaining, size, end)
+            chunk = min(_chunk(state.size), options.max_steps - leg.accepted - leg.rejected)
+            span = Span(*(jnp.asarray(x, dtype=jnp.float64) for x in (goal, group, jumps)))
+            controls = controls._replace(max_steps=jnp.asarray(chunk, dtype=jnp.int32))
+            loop = _advance(form, model, _emptied(loop, group), jnp.asarray(fresh), span, controls, record=ts is None)
+            fresh, code = False, _collect(form, leg, loop, end)
+            remaining = None if remaining is None else remaining[int(loop.written) :]
+            progress(leg.end.t)
+    except KeyboardInterrupt:
+        return Code.RUNNING
+    if code is Code.BLOW_UP:
+        estimate = leg.end.t + float(loop.trace / loop.trace_rate)
+        leg.blow_up = BlowUp(leg.end.t, estimate, estimate, Basis.NUMERICAL, STATEMENT)
+    return code
+
+
+@eqx.filter_jit
+def _advance(
+    form: Form, model: Model, loop: Loop, fresh: jax.Array, span: Span, controls: Controls, *, record: bool
+) -> Loop:
+    loop = jax.lax.cond(fresh, lambda: dop853.begin(form, model, loop.state, loop.t, span, controls), lambda: loop)
+    return dop853.advance(form, model, loop, span, controls, record=record)
+
+
+def _collect(form: Form, leg: Leg, loop: Loop, end: float) -> Code:
+    """Move what the loop wrote into the leg; the code BUDGET means that there is more to do."""
+    written = int(loop.written)
+    times, out = np.asarray(loop.times[:written]), np.asarray(loop.out[:written])
+    leg.points += [unpack(form, float(t), state) for t, state in zip(times, out, strict=True)]
+    leg.accepted, leg.rejected = leg.accepted + int(loop.accepted), leg.rejected + int(loop.rejected)
+    leg.end = unpack(form, float(loop.t), np.asarray(loop.state))
+    code = Code(int(loop.code))
+    return Code.BUDGET if code is Code.END and leg.end.t < end else code
+
+
+def pack(form: Form, point: Point) -> np.ndarray:
+    """[X | mean] of a point in this form."""
+    x = point.factor if form.gauged else point.factor @ point.factor.T
+    return np.concatenate([x, point.mean[:, None]], axis=1)
+
+
+def unpack(form: Form, t: float, state: np.ndarray) -> Point:
+    """The point of a state [X | mean] in this form."""
+    x, mean = np.array(state[:, :-1]), np.array(state[:, -1])
+    return Point(t, mean, x if form.gauged else np.linalg.cholesky(0.5 * (x + x.T)))
+
+
+def _controls(state: np.ndarray, form: Form, options: Options) -> Controls:
+    trace = float(np.sum(np.square(state[:, :-1])) if form.gauged else np.trace(state[:, :-1]))
+    spread = max(float(np.abs(state[:, -1]).max(initial=0.0)), np.sqrt(trace)) or 1.0
+    floor = [0.0, FLOOR_MEAN * spread]
+    rest = options.rtol if options.stop_at_rest else -1.0
+    numbers = (options.rtol, options.atol, floor, rest, trace)
+    return Controls(*(jnp.asarray(x, dtype=jnp.float64) for x in numbers), max_steps=jnp.zeros((), jnp.int32))
+
+
+def _jumps(model: Model, t: float, end: float) -> np.ndarray:
+    if not isinstance(model, Depth):
+        return np.zeros(0)
+    return model.jumps[(model.jumps > t) & (model.jumps < end)]
+
+
+def _room(numbers: int, remaining: np.ndarray | None) -> int:
+    """How many outputs one call of the loop holds: a power of two, so that few programs are compiled."""
+    wanted = 256 if remaining is None else max(remaining.size, 1)
+    return int(min(2 ** int(np.ceil(np.log2(wanted))), max(1, BUFFER_NUMBERS // max(numbers, 1))))
+
+
+def _group(remaining: np.ndarray | None, size: int, end: float) -> tuple[np.ndarray, float]:
+    if remaining is None:
+        return np.full(size, np.inf), end
+    group = np.full(size, np.inf)
+    group[: min(size, remaining.size)] = remaining[:size]
+    return group, float(remaining[size - 1]) if remaining.size > size else end
+
+
+def _chunk(numbers: int) -> int:
+    """Steps for one call of the loop: about half a second of matrix products."""
+    return int(np.clip(2e9 / (12 * 8 * float(numbers) ** 1.5 + 1e5), 4, 20_000))
+
+
+def _blank(t: float, state: np.ndarray) -> Loop:
+    zero, number = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float64)
+    values = jnp.asarray(state, dtype=jnp.float64)
+    return Loop(
+        t=jnp.asarray(t, dtype=jnp.float64),
+        step=number,
+        state=values,
+        slope=jnp.zeros_like(values),
+        gauge=jnp.asarray(False),
+        written=zero,
+        times=jnp.zeros(0),
+        out=jnp.zeros(0),
+        accepted=zero,
+        rejected=zero,
+        trace=number,
+        trace_rate=number,
+        code=zero,
+    )
+
+
+def _emptied(loop: Loop, group: np.ndarray) -> Loop:
+    """The loop with fresh output buffers and counters."""
+    zero = jnp.zeros((), jnp.int32)
+    return loop._replace(
+        written=zero,
+        times=jnp.asarray(group, dtype=jnp.float64),
+        out=jnp.zeros((group.size, *loop.state.shape), dtype=jnp.float64),
+        accepted=zero,
+        rejected=zero,
+        code=zero,
+    )
+
+
+def _bracket(first: BlowUp, second: BlowUp | None, options: Options) -> BlowUp:
+    """The estimate of the tighter run, with twice the change between the runs as the half-width of the bracket."""
+    if second is None:
+        return first
+    width = 2 * abs(first.estimate - second.estimate) + max(0.1 * options.rtol, 1e-12) * second.estimate
+    lower, upper = second.estimate - width, second.estimate + width
+    return BlowUp(lower, upper, second.estimate, Basis.NUMERICAL, STATEMENT)
