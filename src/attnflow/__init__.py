@@ -1,0 +1,86 @@
+"""attnflow: where does a Transformer take its token distribution?
+
+The names below load what they need when they are first used: importing attnflow imports neither JAX nor NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._check import BadInput
+    from ._linalg import LowRank
+    from .doors.dataset import load
+    from .doors.run import Run
+    from .doors.simulate import simulate
+    from .flow.evolve import Trajectory, evolve
+    from .flow.outcome import Basis, BlowUp, Status
+    from .measures.gaussian import Gaussian
+    from .transformer.block import Transformer
+    from .transformer.depth import Depth
+    from .transformer.feedforward import Affine
+    from .transformer.softmax import SoftmaxAttention
+
+_HOME = {
+    "Affine": "transformer.feedforward",
+    "BadInput": "_check",
+    "Basis": "flow.outcome",
+    "BlowUp": "flow.outcome",
+    "Depth": "transformer.depth",
+    "Gaussian": "measures.gaussian",
+    "LowRank": "_linalg",
+    "Run": "doors.run",
+    "SoftmaxAttention": "transformer.softmax",
+    "Status": "flow.outcome",
+    "Trajectory": "flow.evolve",
+    "Transformer": "transformer.block",
+    "evolve": "flow.evolve",
+    "load": "doors.dataset",
+    "simulate": "doors.simulate",
+}
+
+__all__ = [
+    "Affine",
+    "BadInput",
+    "Basis",
+    "BlowUp",
+    "Depth",
+    "Gaussian",
+    "LowRank",
+    "Run",
+    "SoftmaxAttention",
+    "Status",
+    "Trajectory",
+    "Transformer",
+    "__version__",
+    "evolve",
+    "load",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("attnflow")
+    if name not in _HOME:
+        raise AttributeError(f"module 'attnflow' has no attribute {name!r}")
+    _prepare()
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def _prepare() -> None:
+    """Before Equinox is imported for the first time: keep its run-time checks from defeating JAX's disk cache."""
+    if "equinox" not in sys.modules:
+        import os
+
+        os.environ.setdefault("EQX_ON_ERROR", "nan")

@@ -45,7 +45,7 @@ def require_times(ts: Times) -> None:
     """Raise BadInput when there is no time to draw."""
     if not len(ts):
         raise BadInput(
-            "`ts` must hold at least one time to be drawn: no requested time was reached; ask earlier."
+            "`ts` must hold at least one time to be drawn: no requested time was reached; ask for earlier times."
         )
 
 

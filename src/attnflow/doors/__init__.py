@@ -1,0 +1,1 @@
+"""The friendly functions and the objects that they return: checked input, float64 inside, NumPy out."""
