@@ -142,7 +142,7 @@ def _integrated(A, B, V, factor, t) -> np.ndarray:
 
 
 def test_dropped_hypothesis_a_value_matrix_that_is_no_multiple_of_the_identity():
-    A, B, factor = _draw(7, 3, 3)
+    A, B, factor = _draw(9, 3, 3)
     V = np.diag([-1.5, -1.0, -0.5])
     run = _run(A, B, V, factor, [1.0], rtol=1e-10)
     truth, formula = _integrated(A, B, V, factor, 1.0), _formula(A, B, np.trace(V) / 3, factor, 1.0)
@@ -152,6 +152,6 @@ def test_dropped_hypothesis_a_value_matrix_that_is_no_multiple_of_the_identity()
 
 
 def test_dropped_hypothesis_the_closed_form_cannot_be_forced_on_a_general_value_matrix():
-    A, B, factor = _draw(7, 3, 3)
+    A, B, factor = _draw(9, 3, 3)
     with pytest.raises(ValueError, match="closed"):
         _run(A, B, np.diag([-1.5, -1.0, -0.5]), factor, [1.0], engine="closed_form")

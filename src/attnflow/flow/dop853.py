@@ -21,8 +21,8 @@ from jax import lax
 from .tableau import DENSE, ERROR_3, ERROR_5, NODES, STAGES, WEIGHTS
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 8.0
-# the embedded estimates (orders 5 and 3) overstate the error of the solution of order 8 by more than this factor
-CAUTION = 10.0
+# the embedded estimates (orders 5 and 3) overstate the error of the solution of order 8 by at least this factor
+CAUTION = 2.0
 BLOW_UP_REMAINING = 1e-9
 BLOW_UP_GROWTH = 1e6
 

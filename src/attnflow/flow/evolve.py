@@ -157,17 +157,25 @@ def _controls(start: Gaussian, rtol: float, atol: float, max_steps: int, dtype: 
 
 def _forward(model: Model, start: Gaussian, ts: jax.Array, config: tuple[float, float, int]) -> tuple[Any, Any]:
     result = _by_loop(model, start, ts, config)
-    return result, (model, start, ts, result[2])
+    return result, (model, start, ts, result)
 
 
 def _backward(config: tuple[float, float, int], residuals: Any, cotangents: Any) -> tuple[Any, Any, Any]:
-    model, start, ts, reached = residuals
+    model, start, ts, (mean, columns, reached) = residuals
     kept = reached.astype(ts.dtype)
     last = jnp.max(jnp.where(reached, ts, 0.0))
     _, pull = jax.vjp(lambda m, s: _by_diffrax(m, s, jnp.minimum(ts, last), config), model, start)
     mean_bar, columns_bar, _ = cotangents
     to_model, to_start = pull((mean_bar * kept[:, None], columns_bar * kept[:, None, None]))
-    return to_model, to_start, jnp.zeros_like(ts)
+    return to_model, to_start, kept * _along(model, start, ts, (mean, columns), (mean_bar, columns_bar))
+
+
+def _along(model: Model, start: Gaussian, ts: jax.Array, moments: Any, bars: Any) -> jax.Array:
+    """The cotangent of the times: that of the moments times their rate (t,)."""
+    field = COVARIANCE.field if start.rank == start.dim else _ungauged
+    states, bar = (jnp.concatenate([x[1], x[0][:, :, None]], axis=2) for x in (moments, bars))
+    rates = jax.vmap(lambda t, state: field(t, state, jnp.asarray(False), model))(ts, states)
+    return jnp.sum(bar * rates, axis=(1, 2))
 
 
 def _by_diffrax(

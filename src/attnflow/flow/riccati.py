@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import TypeAlias
 
 import equinox.internal as eqxi
 import jax
@@ -35,6 +36,7 @@ STEP_RADIUS = 4.0
 BLOCK_RADIUS = 6.0
 BLOCK_DEGREE = 30
 _GAUSS = leggauss(14)
+_Carry: TypeAlias = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def effective_head(layer: AbstractLayer) -> tuple[Operator | None, AnyArray] | None:
@@ -138,9 +140,9 @@ def covariance_factors(
 
     def interval(carry: tuple[jax.Array, jax.Array, jax.Array], t: jax.Array) -> tuple[tuple, tuple]:
         start, columns, alive = carry
-        moved = advance(A, S, columns, t - start, norm)
-        good = alive & jnp.all(jnp.isfinite(moved))
-        kept = jnp.where(good, jnp.where(good, moved, 0.0), columns)
+        moved, exists = advance(A, S, columns, t - start, norm)
+        good = alive & exists
+        kept = jnp.where(good, moved, columns)
         return (t, kept, good), (kept, good)
 
     first = (jnp.zeros((), ts.dtype), factor, jnp.asarray(True))
@@ -161,31 +163,48 @@ def spectral_norm(A: Float[AnyArray, "d d"]) -> jax.Array:
     return 1.05 * jnp.linalg.norm(A @ vector)
 
 
-def _advance_dense(A: jax.Array, S: jax.Array, factor: jax.Array, span: jax.Array, norm: jax.Array) -> jax.Array:
+def _advance_dense(
+    A: jax.Array, S: jax.Array, factor: jax.Array, span: jax.Array, norm: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     count = jnp.maximum(jnp.ceil(span * norm / STEP_RADIUS), 1.0)
     exponential, gramian = _propagator(A, S, span / count)
 
-    def step(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        index, columns = carry
-        return index + 1, square_root_step(exponential @ columns, columns.T @ (gramian @ columns))
+    def step(carry: _Carry) -> _Carry:
+        index, columns, _ = carry
+        return index + 1, *_kept(columns, exponential @ columns, columns.T @ (gramian @ columns))
 
-    start = (jnp.zeros((), count.dtype), factor)
-    return eqxi.while_loop(lambda c: c[0] < count, step, start, max_steps=2**16, kind="checkpointed")[1]
+    start = (jnp.zeros((), count.dtype), factor, jnp.asarray(True))
+    _, columns, alive = eqxi.while_loop(
+        lambda c: (c[0] < count) & c[2], step, start, max_steps=2**16, kind="checkpointed"
+    )
+    return columns, alive
 
 
-def _advance_block(A: jax.Array, S: jax.Array, factor: jax.Array, span: jax.Array, norm: jax.Array) -> jax.Array:
+def _advance_block(
+    A: jax.Array, S: jax.Array, factor: jax.Array, span: jax.Array, norm: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     scale = jnp.maximum(norm, jnp.finfo(A.dtype).tiny ** 0.5)
     total = span * scale
 
-    def step(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        done, columns = carry
+    def step(carry: _Carry) -> _Carry:
+        done, columns, _ = carry
         blocks = taylor_block(A, columns, scale)
         x = jnp.minimum(total - done, jax.lax.stop_gradient(block_radius(blocks)))
         moved, gain = block_values(blocks, S, x, scale)
-        return jnp.where(x >= total - done, total, done + x), square_root_step(moved, gain)
+        return jnp.where(x >= total - done, total, done + x), *_kept(columns, moved, gain)
 
-    start = (jnp.zeros((), total.dtype), factor)
-    return eqxi.while_loop(lambda c: c[0] < total, step, start, max_steps=2**16, kind="checkpointed")[1]
+    start = (jnp.zeros((), total.dtype), factor, jnp.asarray(True))
+    _, columns, alive = eqxi.while_loop(
+        lambda c: (c[0] < total) & c[2], step, start, max_steps=2**16, kind="checkpointed"
+    )
+    return columns, alive
+
+
+def _kept(columns: jax.Array, moved: jax.Array, gain: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The factor after a step and whether it exists; a step into a blow-up leaves the factor where it was."""
+    after = square_root_step(moved, gain)
+    good = jnp.all(jnp.isfinite(after))
+    return jnp.where(good, after, columns), good
 
 
 def block_radius(blocks: Float[AnyArray, "k d r"]) -> AnyArray:
@@ -198,11 +217,36 @@ def block_radius(blocks: Float[AnyArray, "k d r"]) -> AnyArray:
     return module.minimum(module.maximum(ratio, tiny) ** (1.0 / BLOCK_DEGREE), BLOCK_RADIUS)
 
 
+@jax.custom_vjp
 def square_root_step(moved: jax.Array, gain: jax.Array) -> jax.Array:
-    """`moved` C^{-T} with C C^T = I - gain: not finite when I - gain is not positive definite."""
+    """`moved` C^{-T} with C C^T = I - gain: not finite when I - gain is not positive definite.
+
+    The gradient of a step that is not finite is zero, so that a blow-up does not poison the gradient of what came before.
+    """
+    return _square_root_step(moved, gain)
+
+
+def _square_root_step(moved: jax.Array, gain: jax.Array) -> jax.Array:
     gap = jnp.eye(gain.shape[0], dtype=gain.dtype) - 0.5 * (gain + gain.T)
     root = jnp.linalg.cholesky(gap)
     return jax.scipy.linalg.solve_triangular(root, moved.T, lower=True).T
+
+
+def _step_forward(moved: jax.Array, gain: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array]]:
+    after = _square_root_step(moved, gain)
+    return after, (moved, gain, jnp.all(jnp.isfinite(after)))
+
+
+def _step_backward(
+    residuals: tuple[jax.Array, jax.Array, jax.Array], cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    *inputs, good = residuals
+    _, pull = jax.vjp(_square_root_step, *(jnp.where(good, x, 0.0) for x in inputs))
+    to_moved, to_gain = pull(jnp.where(good, cotangent, 0.0))
+    return to_moved, to_gain
+
+
+square_root_step.defvjp(_step_forward, _step_backward)
 
 
 @functools.partial(jax.jit, inline=True)

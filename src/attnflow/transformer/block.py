@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from jaxtyping import Float
 from typing_extensions import override
@@ -34,6 +34,11 @@ class Transformer(AbstractLayer):
         feedforward: AbstractLayer | None = None,
     ) -> None:
         heads = () if attention is None else attention
+        if not isinstance(heads, AbstractLayer | Iterable):
+            raise BadInput(
+                f"`attention` must be a layer or a sequence of layers: {type(heads).__name__} was found; give for "
+                "example SoftmaxAttention(B=B, V=V)."
+            )
         self.attention = (heads,) if isinstance(heads, AbstractLayer) else tuple(heads)
         self.feedforward = feedforward
         _check_terms(self.attention, feedforward)

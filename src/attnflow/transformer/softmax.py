@@ -73,6 +73,7 @@ class SoftmaxAttention(AbstractLayer):
         query, key = parameter("Q", Q, ndim=(2,)), parameter("K", K, ndim=(2,))
         require_shape("K", key.shape, query.shape, because="to agree with `Q`")
         factor = 1.0 / math.sqrt(query.shape[0]) if scale is None else scale
+        parameter("scale", factor, ndim=(0,))
         bias = None
         if query_bias is not None:
             projected = parameter("query_bias", query_bias, ndim=(1,))
@@ -109,7 +110,10 @@ class SoftmaxAttention(AbstractLayer):
 def square_parameter(name: str, value: Parameter) -> Operator:
     """A square matrix, a scalar or a LowRank from user data; raises BadInput otherwise."""
     if isinstance(value, LowRank):
-        return value
+        left = parameter(f"{name}.left", value.left, ndim=(2,))
+        right = parameter(f"{name}.right", value.right, ndim=(2,))
+        require_shape(f"{name}.right", right.shape, left.shape[::-1], because=f"to agree with `{name}.left`")
+        return LowRank(left, right)
     matrix = parameter(name, value, ndim=(0, 2))
     require_square(name, matrix.shape)
     return matrix

@@ -1,0 +1,101 @@
+"""The commands and their options. Nothing heavy is imported before a command runs: `--help` stays quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Where does a Transformer take its token distribution? Gaussian measures moved by attention, exactly.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"attnflow {version('attnflow')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The problem file to write.")] = Path("problem.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Write a commented problem file to start from."""
+    from .init import init as command
+
+    raise typer.Exit(command(path, force=force))
+
+
+@app.command()
+def simulate(
+    problem: Annotated[Path, typer.Argument(help="A problem file (TOML); `attnflow init` writes one.")],
+    t1: Annotated[float | None, typer.Option(help="The last time; the result holds the natural steps.")] = None,
+    times: Annotated[
+        str | None, typer.Option(help='The output times: "0,0.5,100", or start:stop:step as in "0:100:0.5".')
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the result to this NetCDF file (.nc).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the result into this file (.png, .pdf, .svg).")] = None,
+    animate: Annotated[Path | None, typer.Option(help="Write an animation to this file (.gif).")] = None,
+    json: Json = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Replay by SciPy's DOP853 and report the error.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 when something stays undetermined.")] = False,
+    rtol: Annotated[float | None, typer.Option(help="Relative tolerance, 1e-14 to 1e-2.")] = None,
+    atol: Annotated[float | None, typer.Option(help="Absolute tolerance, added to it.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="The budget of steps.")] = None,
+    stop_at_rest: Annotated[
+        bool | None, typer.Option("--stop-at-rest/--no-stop-at-rest", help="End early when nothing moves any more.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="Force closed_form, factor_ode or covariance_ode.")] = None,
+) -> None:
+    """Move the Gaussian of a problem file; what is given here goes before what the file says."""
+    from .simulate import Outputs, simulate as command
+
+    asked = dict(rtol=rtol, atol=atol, max_steps=max_steps, stop_at_rest=stop_at_rest, engine=engine)
+    given = {name: value for name, value in asked.items() if value is not None}
+    outputs = Outputs(out=out, plot=plot, animate=animate, json=json)
+    raise typer.Exit(command(problem, outputs, t1=t1, times=times, verify=verify, strict=strict, options=given))
+
+
+@app.command()
+def reproduce(
+    target: Annotated[str | None, typer.Argument(help='What to compute again, e.g. "alcalde2026/fig1".')] = None,
+    list_targets: Annotated[bool, typer.Option("--list", help="List the targets.")] = False,
+    out_dir: Annotated[
+        Path | None, typer.Option(help="The folder for figure, data and numbers (default: out/TARGET).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Compute a published figure again and check its numbers; exits with 10 when one differs."""
+    from . import reproduce as commands
+
+    if target is None or list_targets:
+        raise typer.Exit(commands.show_targets(json=json))
+    raise typer.Exit(commands.reproduce(target, out_dir, json=json))
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Report versions, precision, devices and caches; exits with 10 when the self-check fails."""
+    from .doctor import doctor as command
+
+    raise typer.Exit(command(json=json))

@@ -1,0 +1,73 @@
+"""Writing: data to stdout, words to stderr."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PLAIN_WIDTH = 160
+
+
+def emit(text: str) -> None:
+    """Write `text` to stdout. A reader that has gone (`| head`) is no error."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def emit_json(data: Any) -> None:
+    """Write `data` to stdout as JSON; numbers keep all their digits."""
+    emit(json.dumps(data, allow_nan=False) + "\n")
+
+
+def say(text: str) -> None:
+    """Write a line to stderr."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def emit_tables(*tables: Table) -> None:
+    """Write Rich tables to stdout, a blank line between them; colours and the width of the window on a terminal only."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    text = io.StringIO()
+    console = Console(
+        file=text, force_terminal=terminal, highlight=False, width=None if terminal else PLAIN_WIDTH, soft_wrap=False
+    )
+    for i, table in enumerate(tables):
+        if i:
+            console.print()
+        console.print(table)
+    emit("\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
+
+
+def facts(rows: dict[str, str]) -> Table:
+    """A table of names and what is known of them."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
+    return table
+
+
+def columns(*headers: str, right: tuple[str, ...] = ()) -> Table:
+    """An empty table with these headers; those in `right` are aligned to the right."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for header in headers:
+        table.add_column(header, justify="right" if header in right else "left", no_wrap=True)
+    return table

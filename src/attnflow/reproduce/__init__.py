@@ -1,0 +1,1 @@
+"""Published figures and tables, computed again and held against reference numbers."""
