@@ -15,7 +15,7 @@ from systems import System
 SYSTEMS = int(os.environ.get("ATTNFLOW_SYSTEMS", "300"))
 EPS = np.finfo(float).eps
 #: (d, rank, heads): few, because every shape is compiled once.
-SHAPES = [(1, 1, 1), (2, 2, 1), (3, 2, 1), (4, 4, 2), (6, 1, 2)]
+SHAPES = [(1, 1, 1), (2, 2, 1), (4, 2, 2), (5, 5, 1)]
 FAMILIES = ["closed", "wild", "collapse", "explode", "stiff"]
 
 
@@ -104,11 +104,11 @@ def check_door(run, ts) -> None:
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: "d{}_r{}_h{}".format(*s))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_system_leaves_the_cone_or_lies_about_its_end(family, shape):
-    if family == "closed":
+    if family == "closed":  # several heads share one closed form only if their V agree; one head is enough here
         shape = (*shape[:2], 1)
     ends = Counter()
     for index in range(max(1, SYSTEMS // (len(SHAPES) * len(FAMILIES)))):
-        seed = [FAMILIES.index(family), SHAPES.index(shape) if shape in SHAPES else 99, *shape, index]
+        seed = [FAMILIES.index(family), *shape, index]
         rng = np.random.default_rng(seed)
         case, ts = system(rng, family, shape), times(rng, family)
         run = case.run(ts)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .cache import enable_cache
+
 app = typer.Typer(
     help="Where does a Transformer take its token distribution? Gaussian measures moved by attention, exactly.",
     add_completion=False,
@@ -68,7 +70,9 @@ def simulate(
     engine: Annotated[str | None, typer.Option(help="Force closed_form, factor_ode or covariance_ode.")] = None,
 ) -> None:
     """Move the Gaussian of a problem file; what is given here goes before what the file says."""
-    from .simulate import Outputs, simulate as command
+    enable_cache()
+    from .simulate import Outputs
+    from .simulate import simulate as command
 
     asked = dict(rtol=rtol, atol=atol, max_steps=max_steps, stop_at_rest=stop_at_rest, engine=engine)
     given = {name: value for name, value in asked.items() if value is not None}
@@ -90,12 +94,14 @@ def reproduce(
 
     if target is None or list_targets:
         raise typer.Exit(commands.show_targets(json=json))
+    enable_cache()
     raise typer.Exit(commands.reproduce(target, out_dir, json=json))
 
 
 @app.command()
 def doctor(json: Json = False) -> None:
     """Report versions, precision, devices and caches; exits with 10 when the self-check fails."""
+    enable_cache()
     from .doctor import doctor as command
 
     raise typer.Exit(command(json=json))

@@ -26,8 +26,8 @@ def enable_cache() -> Path | None:
     os.environ.setdefault("EQX_ON_ERROR", "nan")
     import jax
 
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    if (chosen := cache_in_use()) is not None:
+        return chosen
     folder = cache_folder()
     if not _usable(folder):
         return None
@@ -35,6 +35,14 @@ def enable_cache() -> Path | None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return folder
+
+
+def cache_in_use() -> Path | None:
+    """The folder that JAX uses now."""
+    import jax
+
+    folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    return Path(folder) if folder else None
 
 
 def _usable(folder: Path) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._check import BadInput, times as increasing_times
+from .._check import BadInput
+from .._check import times as increasing_times
 
 MOST = 1_000_000
 PICTURE = 300

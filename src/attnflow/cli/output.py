@@ -35,7 +35,7 @@ def say(text: str) -> None:
 
 
 def emit_tables(*tables: Table) -> None:
-    """Write Rich tables to stdout, a blank line between them; colours and the width of the window on a terminal only."""
+    """Write Rich tables to stdout, a blank line between them; colours on a terminal only."""
     from rich.console import Console
 
     terminal = sys.stdout.isatty()

@@ -8,20 +8,153 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from .cache import enable_cache
+from .._atomic import check_writable
+from .._check import BadInput
+from ..doors.run import Run
+from ..doors.simulate import simulate as flow
+from ..doors.verify import Verification
+from ..files.problem import Problem, read_problem
+from ..flow.outcome import Basis, Status
+from .clock import PICTURE, parse_times, picture_times
 from .codes import ExitCode
 from .output import emit_json, emit_tables, say
+from .summary import moments, summary
 
-enable_cache()  # before the imports below: they load Equinox and JAX
+CODES = {
+    Status.BUDGET: ExitCode.NOT_FINISHED,
+    Status.NOT_CONVERGED: ExitCode.NOT_FINISHED,
+    Status.INTERRUPTED: ExitCode.INTERRUPTED,
+}
+REMEDIES = {
+    Status.BUDGET: "the budget of steps was used up; raise --max-steps or loosen --rtol",
+    Status.NOT_CONVERGED: "an inner iteration did not converge",
+    Status.INTERRUPTED: "interrupted; what was reached is kept",
+}
 
-from .._atomic import check_writable  # noqa: E402
-from .._check import BadInput  # noqa: E402
-from ..doors.run import Run  # noqa: E402
-from ..doors.simulate import simulate as flow  # noqa: E402
-from ..doors.verify import Verification  # noqa: E402
-from ..files.problem import Problem, read_problem  # noqa: E402
-from ..flow.outcome import Basis, Status  # noqa: E402
-from .clock import parse_times, picture_times  # noqa: E402
-from .summary import moments, summary  # noqa: E402
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """Where the result goes: files, and JSON instead of a table on stdout."""
+
+    out: Path | None
+    plot: Path | None
+    animate: Path | None
+    json: bool
+
+
+def simulate(
+    path: Path, outputs: Outputs, *, t1: float | None, times: str | None, verify: bool, strict: bool,
+    options: Mapping[str, Any],
+) -> ExitCode:  # fmt: skip
+    """Run the problem file `path` and write what `outputs` asks for.
+
+    `t1`, `times` and `options` go before what the file says. Raises BadInput, before any computation, when a file or
+    an output breaks a rule.
+    """
+    problem = read_problem(path)
+    chosen = _options(problem, t1, times, options)
+    _check_outputs(outputs)
+    run = flow(problem.model, problem.start, **chosen)
+    replay = run.verify() if verify and run.status is not Status.INTERRUPTED else None
+    if outputs.out is not None:
+        _save(run, problem, outputs.out)
+    if outputs.plot is not None or outputs.animate is not None:
+        _draw(run, problem, chosen, outputs)
+    _print(run, replay, as_json=outputs.json)
+    return _code(run, replay, strict=strict)
+
+
+def _options(problem: Problem, t1: float | None, times: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = dict(problem.options) | dict(given)
+    if t1 is not None and times is not None:
+        raise BadInput("`--t1` and `--times` exclude each other: both were given; the last of the times is the end.")
+    if t1 is not None or times is not None:
+        chosen = {name: value for name, value in chosen.items() if name not in ("t1", "ts")}
+        chosen |= {"t1": t1} if times is None else {"ts": parse_times(times)}
+    if "t1" not in chosen and "ts" not in chosen:
+        raise BadInput("`simulate.t1` or `simulate.times` is missing: add one of them to the file, or give --t1.")
+    return chosen
+
+
+def _check_outputs(outputs: Outputs) -> None:
+    if outputs.out is not None:
+        _require_suffix("--out", outputs.out, (".nc",))
+    if outputs.animate is not None:
+        _require_suffix("--animate", outputs.animate, (".gif",))
+    if outputs.plot is not None:
+        _require_suffix("--plot", outputs.plot, (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp"))
+    for file in (outputs.out, outputs.plot, outputs.animate):
+        if file is not None:
+            check_writable(file)
+
+
+def _require_suffix(option: str, path: Path, known: tuple[str, ...]) -> None:
+    if path.suffix.lower() not in known:
+        raise BadInput(f"`{option}` must end in {' or '.join(known)}: {str(path)!r} was found; change the ending.")
+
+
+def _save(run: Run, problem: Problem, path: Path) -> None:
+    from ..files.results import write_dataset
+
+    dataset = run.to_dataset()
+    dataset.attrs |= {"title": json.dumps(problem.title), "problem_file": json.dumps(problem.text)}
+    write_dataset(dataset, path)
+    say(f"wrote {path}")
+
+
+def _draw(run: Run, problem: Problem, chosen: Mapping[str, Any], outputs: Outputs) -> None:
+    shown = _resolved(run, problem, chosen)
+    if not shown.ts.size:
+        say("nothing was drawn: no time was reached")
+        return
+    if outputs.plot is not None:
+        from ..report.overview import overview
+
+        bracket = None if run.blow_up is None else (run.blow_up.lower, run.blow_up.upper, run.blow_up.estimate)
+        overview(shown.ts, shown.mean, shown.cov, title=problem.title, blow_up=bracket, path=outputs.plot)
+        say(f"wrote {outputs.plot}")
+    if outputs.animate is not None:
+        _animate(shown, outputs.animate)
+        say(f"wrote {outputs.animate}")
+
+
+def _animate(run: Run, path: Path) -> None:
+    from ..doors.progress import progress_bar
+    from ..report.animation import animate
+
+    with progress_bar(1.0, words="animation") as report:
+        animate(run.ts, run.mean, run.cov, path, progress=lambda done, total: report(done / total))
+
+
+def _resolved(run: Run, problem: Problem, chosen: Mapping[str, Any]) -> Run:
+    """The run at enough times for a smooth picture: a second one where few times were reached."""
+    if run.ts.size >= PICTURE or run.until <= 0 or run.status is Status.INTERRUPTED:
+        return run
+    ts = picture_times(run.ts, run.until, run.start.dim, blow_up=run.status is Status.BLOW_UP)
+    options = {name: value for name, value in chosen.items() if name not in ("t1", "ts", "stop_at_rest")}
+    return flow(problem.model, problem.start, ts, **options)
+
+
+def _print(run: Run, replay: Verification | None, *, as_json: bool) -> None:
+    if as_json:
+        emit_json(run.to_dict() | ({} if replay is None else {"verification": _listed(replay)}))
+    else:
+        emit_tables(summary(run, replay), moments(run))
+    for note in run.notes:
+        say(f"note: {note}")
+    if run.status in REMEDIES:
+        say(f"not finished: {REMEDIES[run.status]}")
+
+
+def _listed(replay: Verification) -> dict[str, Any]:
+    names = ("method", "rtol", "mean_error", "cov_error", "complete")
+    return {name: getattr(replay, name) for name in names}
+
+
+def _code(run: Run, replay: Verification | None, *, strict: bool) -> ExitCode:
+    if run.status in CODES:
+        return CODES[run.status]
+    undetermined = run.blow_up is not None and run.blow_up.basis is Basis.UNDETERMINED
+    if strict and (undetermined or (replay is not None and not replay.complete)):
+        return ExitCode.UNDETERMINED
+    return ExitCode.DONE

@@ -19,6 +19,7 @@ from .outcome import Basis, BlowUp, Status
 FLOOR_MEAN = 1e-3
 BUFFER_NUMBERS = 2**24
 TIGHTER = 1e-4
+STIFF_STEPS = 1000
 STATEMENT = "numerical: the trace of the covariance followed to 1e-9 of the blow-up time, at two tolerances"
 _STATUS = {
     Code.END: Status.REACHED_END,
@@ -93,18 +94,38 @@ def _drive(
     try:
         while code is Code.BUDGET and leg.accepted + leg.rejected < options.max_steps:
             group, goal = _group(remaining, size, end)
-            chunk = min(_chunk(state.size), options.max_steps - leg.accepted - leg.rejected)
+            chunk = min(_chunk(state.size), STIFF_STEPS, options.max_steps - leg.accepted - leg.rejected)
             span = Span(*(jnp.asarray(x, dtype=jnp.float64) for x in (goal, group, jumps)))
             controls = controls._replace(max_steps=jnp.asarray(chunk, dtype=jnp.int32))
             loop = _advance(form, model, _emptied(loop, group), jnp.asarray(fresh), span, controls, record=ts is None)
             fresh, code = False, _collect(form, leg, loop, end)
             remaining = None if remaining is None else remaining[int(loop.written) :]
             progress(leg.end.t)
+            if code is Code.BUDGET and form.gauged and leg.accepted >= STIFF_STEPS and _held_back(model, leg, loop):
+                return _go_implicit(model, leg, end, remaining, options, float(controls.start_trace))
     except KeyboardInterrupt:
         return Code.RUNNING
     if code is Code.BLOW_UP:
         estimate = leg.end.t + float(loop.trace / loop.trace_rate)
         leg.blow_up = BlowUp(leg.end.t, estimate, estimate, Basis.NUMERICAL, STATEMENT)
+    return code
+
+
+def _held_back(model: Model, leg: Leg, loop: Loop) -> bool:
+    from .stiff import held_back
+
+    return held_back(model, leg.end, float(loop.step))
+
+
+def _go_implicit(
+    model: Model, leg: Leg, end: float, ts: np.ndarray | None, options: Options, start_trace: float
+) -> Code:
+    from .stiff import integrate_implicitly
+
+    leg.notes.append(f"the flow became stiff at t = {leg.end.t:.6g}: implicit steps (Kvaerno5) from there")
+    code, estimate = integrate_implicitly(model, leg, end, ts, options, start_trace)
+    if estimate is not None:
+        leg.blow_up = dataclasses.replace(estimate, statement=STATEMENT)
     return code
 
 

@@ -76,7 +76,7 @@ def simulate_regime(matrix: str, regime: str) -> Run:
     A, B, limit = _matrices(matrix, regime)
     b = matching_bias(A, B, numbers.ETA, limit, np.array(numbers.TARGET))
     model = Transformer(SoftmaxAttention(B=B, V=numbers.ETA), Affine(A=A, b=b))
-    start = Gaussian.from_moments(numbers.MEAN, numbers.COV)
+    start = Gaussian.from_moments(np.array(numbers.MEAN), np.array(numbers.COV))
     ts = np.union1d(np.linspace(0.0, numbers.T, 151), np.geomspace(1e-2, numbers.T, 150))
     return simulate(model, start, ts, rtol=RTOL)
 
@@ -112,7 +112,12 @@ def joined(datasets: Mapping[str, xr.Dataset], checks: tuple[Check, ...]) -> xr.
         combine_attrs="drop",
     )  # fmt: skip
     problems = {name: {key: json.loads(value) for key, value in ds.attrs.items()} for name, ds in datasets.items()}
-    dataset.attrs = {"kind": "reproduction", "target": NAME, "regimes": problems, "checks": [c.to_dict() for c in checks]}
+    dataset.attrs = {
+        "kind": "reproduction",
+        "target": NAME,
+        "regimes": problems,
+        "checks": [c.to_dict() for c in checks],
+    }
     return dataset
 
 

@@ -1,8 +1,8 @@
 """The problem of Figure 1 and its reference numbers.
 
-The references were computed with 200 digits, by the matrix exponential of Van Loan for the covariance at T = 100 and by a
-linear solve (or, for one unstable direction, the eigenvector in radicals) for its limit; they are given to 20 digits.
-The inputs of the references are the float64 numbers below.
+The references were computed with 200 digits from the float64 numbers below: the covariance at T = 100 by Van Loan's
+matrix exponential, its limit by a linear solve (for A_mixed: from the eigenvector, in radicals). They are given to 20
+digits.
 
 Source: :cite:alcalde2026, Section 5.1; :cite:vanloan1978, Thm. 1.
 """

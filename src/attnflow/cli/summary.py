@@ -1,0 +1,66 @@
+"""A run as tables for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..doors.run import Run
+from ..doors.verify import Verification
+from .output import columns, facts
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+ROWS = 9
+SMALL = 3
+"""Up to this dimension vectors are written out, above it they are summed up."""
+
+
+def summary(run: Run, replay: Verification | None) -> Table:
+    """How the run ended, what computed it, and how far it lies from its replay."""
+    rows = {"status": _status(run)}
+    if run.blow_up is not None:
+        b = run.blow_up
+        rows["blow-up"] = f"at {b.estimate:.10g}, in [{b.lower:.10g}, {b.upper:.10g}] ({b.basis.value})"
+    rows["system"] = f"d = {run.start.dim}, rank {run.rank}{'' if run.exact else ', statistical linearisation'}"
+    rows["engine"] = f"covariance: {run.engine}, mean: {run.mean_engine}"
+    if replay is not None:
+        rows["replay"] = (
+            f"largest relative difference {replay.mean_error:.1e} (mean), {replay.cov_error:.1e} (covariance) "
+            f"to {replay.method}, rtol {replay.rtol:g}" + ("" if replay.complete else "; incomplete")
+        )
+    return facts(rows)
+
+
+def moments(run: Run) -> Table:
+    """Mean, trace, eigenvalues and visible rank at a few of the times that were reached."""
+    small = run.start.dim <= SMALL
+    headers = ("time", "mean" if small else "|mean|", "trace", "eigenvalues", "rank")
+    table = columns(*headers, right=("time", "trace", "rank"))
+    chosen = np.unique(np.linspace(0, run.ts.size - 1, min(ROWS, run.ts.size)).round().astype(int))
+    covs, ranks = run.cov[chosen], run.numerical_rank[chosen]
+    for i, cov, rank in zip(chosen, covs, ranks, strict=True):
+        mean, values = run.mean[i], np.linalg.eigvalsh(cov)[::-1]
+        middle = _listed(mean) if small else f"{np.linalg.norm(mean):.6g}"
+        visible = values[:rank]
+        table.add_row(f"{run.ts[i]:.6g}", middle, f"{np.trace(cov):.6g}", _spectrum(visible, small=small), str(rank))
+    return table
+
+
+def _status(run: Run) -> str:
+    if not run.ts.size:
+        return f"{run.status.value}; none of {run.requested.size} requested times was reached"
+    missed = "" if run.reached.all() else f"; {run.reached.sum()} of {run.reached.size} requested times were reached"
+    return f"{run.status.value}; {run.ts.size} times, t = {run.ts[0]:g} to {run.ts[-1]:g}{missed}"
+
+
+def _listed(numbers: np.ndarray) -> str:
+    return "(" + ", ".join(f"{x:.6g}" for x in numbers) + ")"
+
+
+def _spectrum(values: np.ndarray, *, small: bool) -> str:
+    if small or values.size <= 1:
+        return _listed(values)
+    return f"{values[0]:.6g} to {values[-1]:.6g}"
