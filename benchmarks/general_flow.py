@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import diffrax
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attnflow.flow.forms import COVARIANCE
-from attnflow.flow.integrate import _advance, _blank, _controls, _emptied
-from attnflow.flow.leg import Options, Point
-from attnflow.flow.dop853 import Loop, Span
+from attnflow.doors.simulate import simulate
+from attnflow.flow.evolve import Trajectory, evolve
+from attnflow.measures.gaussian import Gaussian
 from attnflow.transformer.block import Transformer
 from attnflow.transformer.feedforward import Affine
 from attnflow.transformer.softmax import SoftmaxAttention
@@ -22,25 +24,21 @@ END, RTOL = 5.0, 1e-8
 BARS = {2: 2.0, 16: 1.4, 64: 1.3, 256: 1.2}
 
 
-def ours(problem: Problem, rtol: float):  # noqa: ANN201
-    """The jitted covariance engine of `simulate` as a function of nothing: returns the final loop."""
+def ours(problem: Problem, rtol: float) -> Callable[[], Trajectory]:
+    """The jitted functional core as a function of nothing."""
     d = problem.dim
     model = Transformer(SoftmaxAttention(B=problem.B, V=problem.V), Affine(A=problem.A))
-    model = jax_tree(model)
-    state = np.concatenate([np.eye(d), np.zeros((d, 1))], axis=1)
-    controls = _controls(state, COVARIANCE, Options(rtol=rtol))._replace(max_steps=jnp.asarray(10_000, jnp.int32))
-    group = np.array([END])
-    span = Span(jnp.asarray(END), jnp.asarray(group), jnp.zeros(0))
-    loop = _emptied(_blank(0.0, state), group)
-    fresh = jnp.asarray(True)
-    return lambda: _advance(COVARIANCE, model, loop, fresh, span, controls, record=False)
+    model = jax.tree.map(jnp.asarray, model)
+    start, ts = Gaussian(jnp.zeros(d), jnp.eye(d)), jnp.asarray([END])
+    core = jax.jit(lambda m, g: evolve(m, g, ts, rtol=rtol))
+    return lambda: core(model, start)
 
 
-def jax_tree(model: Transformer) -> Transformer:
-    """The model with JAX arrays, so that a call does not copy its parameters to the device again."""
-    import jax
-
-    return jax.tree.map(jnp.asarray, model)
+def evaluations(problem: Problem) -> int:
+    """Right-hand sides that our loop takes on this problem."""
+    model = Transformer(SoftmaxAttention(B=problem.B, V=problem.V), Affine(A=problem.A))
+    run = simulate(model, Gaussian(np.zeros(problem.dim), np.eye(problem.dim)), [END], rtol=RTOL)
+    return 12 * run.accepted + 11 * run.rejected + 2
 
 
 def rows(*, quick: bool = False) -> list[Row]:
@@ -56,11 +54,10 @@ def rows(*, quick: bool = False) -> list[Row]:
         candidates = {"attnflow": run, "scipy": lambda p=problem: scipy_covariance(p, END, RTOL)}
         for name, solver in solvers.items():
             candidates[name] = lambda s=solver, p=parameters, x=start: diffrax_covariance(p, x, END, solver=s, rtol=RTOL)
-        loop: Loop = run()
-        evaluations = 12 * int(loop.accepted) + 11 * int(loop.rejected) + 2
-        candidates["products"] = lambda p=problem, n=evaluations: products(p, n)
+        count = evaluations(problem)
+        candidates["products"] = lambda p=problem, n=count: products(p, n)
         taken = race(candidates, rounds=5 if d >= 256 else 15)
-        errors = {"attnflow": error(loop.out[0][:, :-1], reference)}
+        errors = {"attnflow": error(run().cov[-1], reference)}
         errors["scipy"] = error(scipy_covariance(problem, END, RTOL), reference)
         for name, solver in solvers.items():
             errors[name] = error(diffrax_covariance(parameters, start, END, solver=solver, rtol=RTOL), reference)
@@ -72,5 +69,5 @@ def rows(*, quick: bool = False) -> list[Row]:
         found.append(Row(f"  ... peers within 3 rtol of the reference only, d = {d}", ratio, bar))
         if d == 256:
             floor = taken["attnflow"] / taken["products"]
-            found.append(Row("  ... attnflow / its matrix products", floor, 1.35, False, f"{evaluations} evaluations"))
+            found.append(Row("  ... attnflow / its matrix products", floor, 1.35, False, f"{count} evaluations"))
     return found

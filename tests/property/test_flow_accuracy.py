@@ -106,7 +106,7 @@ def test_the_error_is_at_most_ten_times_the_tolerance_times_the_condition(engine
     d, r = system.factor.shape
     if engine == "covariance_ode" and r < d:
         pytest.skip("the covariance engine is for full rank")
-    run = system.run([END], rtol=rtol, engine=engine)
+    run = system.run([0.5 * END, END], rtol=rtol, engine=engine)
     assert run.status == "reached_end"
     mean, cov = reference(name)
     kappa_mean, kappa_cov = condition(name)

@@ -1,7 +1,7 @@
 """Symmetries of the flow that hold exactly on paper, measured on random systems through the public door.
 
-The systems are drawn from a seed that Hypothesis chooses; the dimension stays the same because every new shape is
-compiled once.
+The systems are drawn from a seed that Hypothesis chooses; the dimension and the number of times stay the same, because
+every new shape is compiled once.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def test_the_covariance_ignores_the_mean_and_the_mean_map_is_affine(system, seed
 @given(systems())
 def test_flowing_in_two_legs_is_flowing_once(system):
     whole = system.run([0.4, 1.0], rtol=RTOL)
-    second = af.simulate(system.model(), whole.at(0.4), ts=[0.6], rtol=RTOL)
+    second = af.simulate(system.model(), whole.at(0.4), ts=[0.3, 0.6], rtol=RTOL)
     assert distance(second.mean[-1], whole.mean[-1]) <= TOLERANCE
     assert distance(second.cov[-1], whole.cov[-1]) <= TOLERANCE
     assert second.rank == whole.rank
@@ -108,8 +108,9 @@ def test_flowing_in_two_legs_is_flowing_once(system):
 def test_reversed_parameters_lead_back_to_the_start(system):
     heads = tuple((B, -V, q, None if c is None else -c) for B, V, q, c in system.heads)
     back = system.but(A=-system.A, b=-system.b, heads=heads)
-    there = system.run([0.8], rtol=RTOL)
-    again = af.simulate(back.model(), there.at(0.8), ts=[0.8], rtol=RTOL)
+    there = system.run([0.4, 0.8], rtol=RTOL)
+    again = af.simulate(back.model(), there.at(0.8), ts=[0.4, 0.8], rtol=RTOL)
+    assert distance(again.cov[0], there.cov[0]) <= TOLERANCE
     assert distance(again.mean[-1], system.mean) <= TOLERANCE
     assert distance(again.cov[-1], system.factor @ system.factor.T) <= TOLERANCE
 
@@ -126,10 +127,9 @@ def test_a_rotation_of_the_factor_columns_changes_nothing(system):
 @exact_law
 @given(systems())
 def test_the_other_requested_times_do_not_matter(system):
-    alone = system.run([0.0, 0.7], rtol=RTOL)
-    among = system.run([0.0, 0.1, 0.35, 0.7, 0.9], rtol=RTOL)
-    assert distance(among.cov[3], alone.cov[1]) <= TOLERANCE
-    assert distance(among.mean[3], alone.mean[1]) <= TOLERANCE
+    alone, among = system.run([0.0, 0.7], rtol=RTOL), system.run([0.7, 1.0], rtol=RTOL)
+    assert distance(among.cov[0], alone.cov[1]) <= TOLERANCE
+    assert distance(among.mean[0], alone.mean[1]) <= TOLERANCE
     np.testing.assert_allclose(alone.mean[0], system.mean, rtol=1e-15)
     np.testing.assert_allclose(alone.cov[0], system.factor @ system.factor.T, rtol=1e-12, atol=1e-14)
 

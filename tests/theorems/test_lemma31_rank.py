@@ -61,25 +61,25 @@ def test_the_rank_is_conserved_when_the_parameters_depend_on_depth(kind):
         model = af.Depth.interpolated([one, two], [0.0, 1.0])
     else:
         model = af.Depth.function(lambda t: _model(A * t, b, [(heads[0][0], heads[0][1] * (1 - t))]))
-    run = af.simulate(model, af.Gaussian.from_factor(b, rng.standard_normal((D, 2))), ts=[0.0, 0.25, 0.75, END])
+    run = af.simulate(model, af.Gaussian.from_factor(b, rng.standard_normal((D, 2))), ts=[0.25, END])
     assert run.rank == 2
-    assert run.numerical_rank.tolist() == [2, 2, 2, 2]
+    assert run.numerical_rank.tolist() == [2, 2]
 
 
 def test_a_covariance_given_by_moments_keeps_its_rank_too():
     A, b, heads, rng = _system(34)
     factor = rng.standard_normal((D, 2))
-    run = af.simulate(_model(A, b, heads), af.Gaussian.from_moments(b, factor @ factor.T), ts=[END])
-    assert (run.rank, run.numerical_rank.tolist()) == (2, [2])
+    run = af.simulate(_model(A, b, heads), af.Gaussian.from_moments(b, factor @ factor.T), ts=[0.0, END])
+    assert (run.rank, run.numerical_rank.tolist()) == (2, [2, 2])
 
 
 def test_dropped_hypothesis_infinite_time_lets_the_rank_fall():
     """V < 0 < B, spec A = {1}: the limit is (1/4) [[1, -1], [-1, 1]]; every finite time has rank 2."""
     A, V, B = np.array([[1.0, 0.0], [-2.0, 1.0]]), -np.diag([1.0, 3.0]), np.diag([1.0, 3.0])
     model = af.Transformer(attention=af.SoftmaxAttention(B=B, V=V), feedforward=af.Affine(A=A))
-    run = af.simulate(model, af.Gaussian.from_moments(np.zeros(2), np.eye(2)), ts=[0.0, 1.0, 80.0], rtol=1e-10)
+    run = af.simulate(model, af.Gaussian.from_moments(np.zeros(2), np.eye(2)), ts=[1.0, 80.0], rtol=1e-10)
     assert run.rank == 2
-    assert run.numerical_rank.tolist() == [2, 2, 1]
+    assert run.numerical_rank.tolist() == [2, 1]
     np.testing.assert_allclose(run.cov[-1], 0.25 * np.array([[1.0, -1.0], [-1.0, 1.0]]), atol=1e-8)
 
 

@@ -55,7 +55,7 @@ def test_the_covariance_is_the_formula(d, r, eta, engine):
 
 def test_the_closed_form_is_the_default_for_a_scalar_value_and_rests_on_the_theorem():
     A, B, factor = _draw(3, 3, 2)
-    run = _run(A, B, -1.0, factor, [1.0])
+    run = _run(A, B, -1.0, factor, [0.5, 1.0])
     assert run.engine == "closed_form"
     assert run.exact
 
@@ -63,7 +63,7 @@ def test_the_closed_form_is_the_default_for_a_scalar_value_and_rests_on_the_theo
 def test_no_term_depends_on_the_skew_part_of_the_scores():
     """Only B + B^T enters the covariance; the mean sees B itself."""
     A, B, factor = _draw(4, 3, 3)
-    one, two = (_run(A, X, -1.0, factor, [1.0]).cov for X in (B, 0.5 * (B + B.T)))
+    one, two = (_run(A, X, -1.0, factor, [0.5, 1.0]).cov for X in (B, 0.5 * (B + B.T)))
     np.testing.assert_allclose(one, two, rtol=1e-11, atol=1e-13)
 
 
@@ -125,7 +125,7 @@ def test_long_times_neither_overflow_nor_lose_the_limit():
     """Unstable A with V = -I: at t = 1000 the limit of Theorem 4.1, the inverse of a Lyapunov solution."""
     A, B = np.array([[0.5, 1.0], [-0.75, 0.25]]), np.array([[1.0, 0.5], [0.0, 0.75]])
     limit = np.linalg.inv(solve_continuous_lyapunov(A.T, B + B.T))
-    run = _run(A, B, -1.0, np.array([[1.0, 0.0], [0.5, 0.5]]), [1000.0])
+    run = _run(A, B, -1.0, np.array([[1.0, 0.0], [0.5, 0.5]]), [500.0, 1000.0])
     assert run.engine == "closed_form"
     np.testing.assert_allclose(run.cov[-1], limit, rtol=1e-11)
 
@@ -144,7 +144,7 @@ def _integrated(A, B, V, factor, t) -> np.ndarray:
 def test_dropped_hypothesis_a_value_matrix_that_is_no_multiple_of_the_identity():
     A, B, factor = _draw(9, 3, 3)
     V = np.diag([-1.5, -1.0, -0.5])
-    run = _run(A, B, V, factor, [1.0], rtol=1e-10)
+    run = _run(A, B, V, factor, [0.5, 1.0], rtol=1e-10)
     truth, formula = _integrated(A, B, V, factor, 1.0), _formula(A, B, np.trace(V) / 3, factor, 1.0)
     assert run.engine != "closed_form"
     np.testing.assert_allclose(run.cov[-1], truth, rtol=1e-7, atol=1e-9)
@@ -154,4 +154,4 @@ def test_dropped_hypothesis_a_value_matrix_that_is_no_multiple_of_the_identity()
 def test_dropped_hypothesis_the_closed_form_cannot_be_forced_on_a_general_value_matrix():
     A, B, factor = _draw(9, 3, 3)
     with pytest.raises(ValueError, match="closed"):
-        _run(A, B, np.diag([-1.5, -1.0, -0.5]), factor, [1.0], engine="closed_form")
+        _run(A, B, np.diag([-1.5, -1.0, -0.5]), factor, [0.5, 1.0], engine="closed_form")

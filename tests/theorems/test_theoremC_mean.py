@@ -75,7 +75,7 @@ def test_the_mean_has_the_limit_of_the_theorem_for_a_negative_value():
     """eta < 0, S < 0, cov(0) > 0: mean -> -(A + eta cov_inf B + eta I)^{-1} b from every start."""
     definite, b = np.eye(3) + 0.25 * B + SKEW, np.array([1.0, -2.0, 0.5])
     for start in (MEAN, 50 * MEAN[::-1]):
-        run = _run(DETECTABLE, definite, -1.0, b=b, mean=start, ts=[100.0], rtol=1e-10)
+        run = _run(DETECTABLE, definite, -1.0, b=b, mean=start, ts=[50.0, 100.0], rtol=1e-10)
         M = DETECTABLE - run.cov[-1] @ definite
         np.testing.assert_allclose(run.mean[-1], -np.linalg.solve(M - np.eye(3), b), rtol=1e-7)
         assert run.numerical_rank[-1] == 2, "the stable direction has died out"
@@ -83,13 +83,13 @@ def test_the_mean_has_the_limit_of_the_theorem_for_a_negative_value():
 
 def test_dropped_hypothesis_an_unobservable_unstable_mode_lets_the_mean_escape():
     """B = 0, A = 2, eta = -1: mean' = mean + b, although eta < 0."""
-    run = _run(np.array([[2.0]]), np.zeros((1, 1)), -1.0, b=[1.0], mean=[1.0], cov=[[1.0]], ts=[10.0])
+    run = _run(np.array([[2.0]]), np.zeros((1, 1)), -1.0, b=[1.0], mean=[1.0], cov=[[1.0]], ts=[5.0, 10.0])
     np.testing.assert_allclose(run.mean[-1], 2 * np.exp(10.0) - 1, rtol=1e-6)
 
 
 def test_dropped_hypothesis_a_start_without_the_unstable_direction_lets_the_mean_escape():
     """cov(0) = 0, A = 2, eta = -1, B = 1: nothing holds the mean back, mean = e^t - 1."""
-    run = _run(np.array([[2.0]]), np.ones((1, 1)), -1.0, b=[1.0], mean=[0.0], cov=[[0.0]], ts=[10.0])
+    run = _run(np.array([[2.0]]), np.ones((1, 1)), -1.0, b=[1.0], mean=[0.0], cov=[[0.0]], ts=[5.0, 10.0])
     assert run.rank == 0
     np.testing.assert_allclose(run.mean[-1], np.expm1(10.0), rtol=1e-6)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from .codes import ExitCode
+from .interrupt import leaving_at_once
 
 
 def main() -> int:
@@ -13,8 +14,8 @@ def main() -> int:
     Bad input is one line on stderr, an interrupt is silent; an exception that nobody foresaw keeps its traceback.
     """
     try:
-        from .app import app
-
+        with leaving_at_once():
+            from .app import app
         app(prog_name="attnflow")
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED

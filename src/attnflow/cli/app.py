@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .cache import enable_cache
+from .interrupt import leaving_at_once
 
 app = typer.Typer(
     help="Where does a Transformer take its token distribution? Gaussian measures moved by attention, exactly.",
@@ -43,7 +44,8 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a commented problem file to start from."""
-    from .init import init as command
+    with leaving_at_once():
+        from .init import init as command
 
     raise typer.Exit(command(path, force=force))
 
@@ -70,9 +72,10 @@ def simulate(
     engine: Annotated[str | None, typer.Option(help="Force closed_form, factor_ode or covariance_ode.")] = None,
 ) -> None:
     """Move the Gaussian of a problem file; what is given here goes before what the file says."""
-    enable_cache()
-    from .simulate import Outputs
-    from .simulate import simulate as command
+    with leaving_at_once():
+        enable_cache()
+        from .simulate import Outputs
+        from .simulate import simulate as command
 
     asked = dict(rtol=rtol, atol=atol, max_steps=max_steps, stop_at_rest=stop_at_rest, engine=engine)
     given = {name: value for name, value in asked.items() if value is not None}
@@ -94,14 +97,16 @@ def reproduce(
 
     if target is None or list_targets:
         raise typer.Exit(commands.show_targets(json=json))
-    enable_cache()
+    with leaving_at_once():
+        enable_cache()
     raise typer.Exit(commands.reproduce(target, out_dir, json=json))
 
 
 @app.command()
 def doctor(json: Json = False) -> None:
     """Report versions, precision, devices and caches; exits with 10 when the self-check fails."""
-    enable_cache()
-    from .doctor import doctor as command
+    with leaving_at_once():
+        enable_cache()
+        from .doctor import doctor as command
 
     raise typer.Exit(command(json=json))

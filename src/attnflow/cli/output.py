@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-PLAIN_WIDTH = 160
+PLAIN_WIDTH = 10_000
+"""Without a terminal a row is a line, however long."""
 
 
 def emit(text: str) -> None:
@@ -56,7 +57,7 @@ def facts(rows: dict[str, str]) -> Table:
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
+    table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(name, Text(value))
@@ -69,5 +70,5 @@ def columns(*headers: str, right: tuple[str, ...] = ()) -> Table:
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for header in headers:
-        table.add_column(header, justify="right" if header in right else "left", no_wrap=True)
+        table.add_column(header, justify="right" if header in right else "left", overflow="fold")
     return table

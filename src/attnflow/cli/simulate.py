@@ -20,6 +20,9 @@ from .codes import ExitCode
 from .output import emit_json, emit_tables, say
 from .summary import moments, summary
 
+BEFORE_BLOW_UP = 5e-3
+"""How far before a blow-up pictures end, relative to its time."""
+
 CODES = {
     Status.BUDGET: ExitCode.NOT_FINISHED,
     Status.NOT_CONVERGED: ExitCode.NOT_FINISHED,
@@ -128,11 +131,21 @@ def _animate(run: Run, path: Path) -> None:
 
 def _resolved(run: Run, problem: Problem, chosen: Mapping[str, Any]) -> Run:
     """The run at enough times for a smooth picture: a second one where few times were reached."""
-    if run.ts.size >= PICTURE or run.until <= 0 or run.status is Status.INTERRUPTED:
+    enough = run.ts.size >= PICTURE and "ts" in chosen
+    end = _last_picture(run, chosen)
+    if enough or end <= 0 or run.status is Status.INTERRUPTED:
         return run
-    ts = picture_times(run.ts, run.until, run.start.dim, blow_up=run.status is Status.BLOW_UP)
+    ts = picture_times(run.ts, end, run.start.dim, blow_up=run.status is Status.BLOW_UP)
     options = {name: value for name, value in chosen.items() if name not in ("t1", "ts", "stop_at_rest")}
     return flow(problem.model, problem.start, ts, **options)
+
+
+def _last_picture(run: Run, chosen: Mapping[str, Any]) -> float:
+    """The end of what was reached; before a blow-up, the last time asked for or a little before it explodes."""
+    if run.status is not Status.BLOW_UP or run.blow_up is None:
+        return run.until
+    asked = float(run.ts[-1]) if "ts" in chosen and run.ts.size else 0.0
+    return max(asked, (1.0 - BEFORE_BLOW_UP) * run.blow_up.lower)
 
 
 def _print(run: Run, replay: Verification | None, *, as_json: bool) -> None:

@@ -50,9 +50,11 @@ def moments(run: Run) -> Table:
 
 
 def _status(run: Run) -> str:
+    missed = "" if run.reached.all() else f", t = {run.requested[-1]:g} was not reached"
     if not run.ts.size:
-        return f"{run.status.value}; none of {run.requested.size} requested times was reached"
-    missed = "" if run.reached.all() else f"; {run.reached.sum()} of {run.reached.size} requested times were reached"
+        return f"{run.status.value}; no requested time was reached"
+    if run.ts.size == 1:
+        return f"{run.status.value}; one time, t = {run.ts[0]:g}{missed}"
     return f"{run.status.value}; {run.ts.size} times, t = {run.ts[0]:g} to {run.ts[-1]:g}{missed}"
 
 

@@ -77,8 +77,8 @@ class Run:
         return Run(
             status=solution.status,
             ts=ts,
-            mean=np.array([p.mean for p in solution.points]).reshape(-1, d),
-            factor=np.array([p.factor for p in solution.points]).reshape(-1, d, r),
+            mean=np.array([p.mean for p in solution.points]).reshape(ts.size, d),
+            factor=np.array([p.factor for p in solution.points]).reshape(ts.size, d, r),
             requested=asked,
             reached=np.isin(asked, ts),
             until=max(solution.end.t, float(ts[-1]) if ts.size else 0.0),

@@ -88,7 +88,7 @@ def _replay(
 
     scale = np.abs(state).max(initial=0.0) or 1.0
     stops = np.union1d(wanted, stop)
-    return solve_ivp(rate, (time, stop), state, "DOP853", stops, rtol=max(rtol, 3e-14), atol=1e-3 * rtol * scale)
+    return solve_ivp(rate, (time, stop), state, "DOP853", stops, rtol=max(rtol, 3e-14), atol=1e-9 * rtol * scale)
 
 
 @eqx.filter_jit

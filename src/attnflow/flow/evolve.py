@@ -42,8 +42,8 @@ class Trajectory(eqx.Module):
 
     @property
     def factor(self) -> Float[jax.Array, "t d r"]:
-        """Factors L with cov = L L^T; where the covariance was integrated, its Cholesky factors."""
-        return jnp.linalg.cholesky(self._columns) if self._is_cov else self._columns
+        """Factors L with cov = L L^T; where the covariance was integrated, its Cholesky factors or symmetric roots."""
+        return jax.vmap(_root)(self._columns) if self._is_cov else self._columns
 
 
 def evolve(
@@ -91,8 +91,7 @@ def _moments(
     """Means, covariances (full rank) or factors, and the reached mask, by the DOP853 loop."""
     if isinstance(model, Function):
         # a user's function may close over traced values, which only a general solver can differentiate
-        mean, columns = _by_diffrax(model, start, ts, config)
-        return mean, columns, jnp.all(jnp.isfinite(mean), axis=1)
+        return _held(start, *_by_diffrax(model, start, ts, config))
     return _by_loop(model, start, ts, config)
 
 
@@ -136,6 +135,29 @@ def _by_loop(
 
     out, written = jax.lax.cond(loop.code == Code.ILL_CONDITIONED, hand_over, stay)
     return out[:, :, -1], out[:, :, :-1], jnp.arange(ts.shape[0]) < written
+
+
+def _held(start: Gaussian, mean: jax.Array, columns: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The moments with the rows that are not finite replaced by the last one before them, and the reached mask."""
+    finite = jnp.all(jnp.isfinite(mean), axis=1) & jnp.all(jnp.isfinite(columns), axis=(1, 2))
+    reached = jnp.cumprod(finite) > 0
+    first = start.cov if start.rank == start.dim else start.factor
+    last = jnp.sum(reached) - 1
+
+    def hold(rows: jax.Array, before: jax.Array) -> jax.Array:
+        mask = jnp.expand_dims(reached, tuple(range(1, rows.ndim)))
+        kept = jnp.where(mask, rows, before)
+        return jnp.where(mask, kept, jnp.where(last < 0, before, kept[last]))
+
+    return hold(mean, start.mean), hold(columns, first), reached
+
+
+def _root(cov: jax.Array) -> jax.Array:
+    """The Cholesky factor of a covariance (d, d), or its symmetric root where rounding denies the former."""
+    root = jnp.linalg.cholesky(cov)
+    values, vectors = jnp.linalg.eigh(cov)
+    other = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))) @ vectors.T
+    return jnp.where(jnp.all(jnp.isfinite(root)), root, other)
 
 
 def _ungauged(t: jax.Array, state: jax.Array, gauge: jax.Array, model: Any) -> jax.Array:

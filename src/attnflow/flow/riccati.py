@@ -73,10 +73,10 @@ def taylor_pair(
     Source: :cite:paterson1973, for the exponential.
     """
     square, cube, fourth = powers
-    identity = np.eye(A.shape[0])
+    identity = np.eye(A.shape[0], dtype=A.dtype)
 
     def block(i: int) -> AnyArray:
-        c = [h ** (4 * i + j) / math.factorial(4 * i + j) for j in range(4)]
+        c = [h ** (4 * i + j) / float(math.factorial(4 * i + j)) for j in range(4)]
         return c[0] * identity + c[1] * A + c[2] * square + c[3] * cube
 
     exponential = block(3)
@@ -86,7 +86,7 @@ def taylor_pair(
     for k in range(1, 15):
         half = term @ A
         term = half + half.T
-        gramian = gramian + (h ** (k + 1) / math.factorial(k + 1)) * term
+        gramian = gramian + (h ** (k + 1) / float(math.factorial(k + 1))) * term
     return exponential, gramian
 
 
@@ -113,10 +113,10 @@ def block_values(
 
     The integral is a Gauss-Legendre sum, exact to rounding within the radius of the blocks.
     """
-    nodes, weights = _GAUSS
-    places = np.append(0.5 * (nodes + 1.0), 1.0)
-    powers = places[:, None] ** np.arange(blocks.shape[0]) * x ** np.arange(blocks.shape[0])
+    nodes, weights = (x.astype(blocks.dtype) for x in _GAUSS)
+    places = np.append(0.5 * (nodes + 1.0), nodes.dtype.type(1.0))
     degree, dim, rank = blocks.shape
+    powers = places[:, None] ** np.arange(degree, dtype=places.dtype) * x ** np.arange(degree)
     values = (powers @ blocks.reshape(degree, dim * rank)).reshape(places.size, dim, rank)
     inner = values[:-1].transpose(1, 0, 2).reshape(dim, -1)
     images = (S @ inner).reshape(dim, nodes.size, rank)
