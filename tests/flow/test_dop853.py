@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from attnflow.flow import dop853
-from attnflow.flow.dop853 import Code, Controls, Form, Span, Watch
+from attnflow.flow import dop853, tableau
+from attnflow.flow.dop853 import Code, Span
+from attnflow.flow.step import Controls, Form, Watch
 
 pytestmark = pytest.mark.usefixtures("x64")
 START = np.array([[0.7, 0.3], [-0.4, 1.1]])
@@ -172,11 +173,11 @@ class TestOrder:
         assert slope_of(errors, 1 / lengths) == pytest.approx(8.0, abs=0.6)
 
     def test_the_stages_of_the_tableau_sum_to_their_nodes(self):
-        for node, row in zip(dop853.NODES, dop853.STAGES, strict=True):
+        for node, row in zip(tableau.NODES, tableau.STAGES, strict=True):
             assert sum(row.values()) == pytest.approx(node, abs=1e-14)
-        assert sum(dop853.WEIGHTS.values()) == pytest.approx(1.0, abs=1e-14)
-        assert sum(dop853.ERROR_5.values()) == pytest.approx(0.0, abs=1e-14)
-        assert sum(dop853.ERROR_3.values()) == pytest.approx(0.0, abs=1e-14)
+        assert sum(tableau.WEIGHTS.values()) == pytest.approx(1.0, abs=1e-14)
+        assert sum(tableau.ERROR_5.values()) == pytest.approx(0.0, abs=1e-14)
+        assert sum(tableau.ERROR_3.values()) == pytest.approx(0.0, abs=1e-14)
 
 
 class TestJumps:

@@ -74,8 +74,11 @@ def check_cone_and_rank(run, system: System) -> None:
     assert run.numerical_rank[0] == np.sum(singular**2 > d * EPS * singular[0] ** 2)
 
 
-def check_outcome(run, ts) -> None:
-    assert run.status in ("reached_end", "blow_up", "overflow")
+def check_outcome(run, ts, family: str) -> None:
+    assert run.status in ("reached_end", "blow_up", "overflow", "budget")
+    if run.status == "budget":  # an honest answer to a hard system, not another name for overflow
+        assert family in ("wild", "explode", "stiff")
+        assert max(np.abs(run.mean).max(), np.abs(run.cov).max()) < 1e50
     assert (run.status == "reached_end") == bool(run.reached.all())
     assert (run.status == "blow_up") <= (run.blow_up is not None)
     last = run.ts[-1]
@@ -115,10 +118,10 @@ def test_no_system_leaves_the_cone_or_lies_about_its_end(family, shape):
         try:
             check_shapes_and_numbers(run, case, ts)
             check_cone_and_rank(run, case)
-            check_outcome(run, ts)
+            check_outcome(run, ts, family)
             check_door(run, ts)
         except AssertionError as error:
             error.add_note(f"default_rng({seed}), family {family}, ts = {ts.tolist()}, {run.status} by {run.engine}")
             raise
         ends[str(run.status)] += 1
-    assert sum(ends.values()) > 0
+    assert ends["budget"] <= max(1, sum(ends.values()) // 20), ends

@@ -37,7 +37,7 @@ def _transport(A, heads, cov, t) -> np.ndarray:
     return solve_ivp(rhs, (0, t), start, "DOP853", rtol=1e-12, atol=1e-14).y[:, -1].reshape(2, D, D)[1]
 
 
-@pytest.mark.parametrize("rank", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("rank", [0, 2, 4])
 def test_the_rank_is_conserved_and_the_range_transported(rank):
     A, b, heads, rng = _system(31, heads=2)
     factor = rng.standard_normal((D, rank))

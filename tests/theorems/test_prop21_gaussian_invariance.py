@@ -80,7 +80,7 @@ def test_the_moments_flow_as_the_particles_of_the_mean_field_do():
     run = af.simulate(
         af.Transformer(attention=af.SoftmaxAttention(B=B, V=V), feedforward=af.Affine(A=A, b=b)),
         af.Gaussian.from_moments(mean, cov),
-        ts=[0.5],
+        ts=[0.25, 0.5],
         rtol=1e-10,
     )
     steps, h = 16, 0.5 / 16

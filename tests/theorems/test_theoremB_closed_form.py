@@ -44,7 +44,7 @@ def _draw(seed: int, d: int, r: int):
 
 @pytest.mark.parametrize("engine", ["closed_form", "factor_ode"])
 @pytest.mark.parametrize("eta", [-1.5, 0.25])
-@pytest.mark.parametrize(("d", "r"), [(1, 1), (3, 3), (3, 1), (5, 2)])
+@pytest.mark.parametrize(("d", "r"), [(3, 3), (3, 1), (5, 2)])
 def test_the_covariance_is_the_formula(d, r, eta, engine):
     A, B, factor = _draw(10 * d + r, d, r)
     run = _run(A, B, eta, factor, [0.5, 1.0], rtol=1e-11, engine=engine)

@@ -71,7 +71,7 @@ def simulate(
     ] = None,
     engine: Annotated[str | None, typer.Option(help="Force closed_form, factor_ode or covariance_ode.")] = None,
 ) -> None:
-    """Move the Gaussian of a problem file; what is given here goes before what the file says."""
+    """Move the Gaussian of a problem file. What is given here goes before what the file says."""
     with leaving_at_once():
         enable_cache()
         from .simulate import Outputs
@@ -92,19 +92,18 @@ def reproduce(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Compute a published figure again and check its numbers; exits with 10 when one differs."""
+    """Recompute a published figure, check its numbers. Exits with 10 when one differs."""
     from . import reproduce as commands
 
     if target is None or list_targets:
         raise typer.Exit(commands.show_targets(json=json))
-    with leaving_at_once():
-        enable_cache()
+    enable_cache()
     raise typer.Exit(commands.reproduce(target, out_dir, json=json))
 
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Report versions, precision, devices and caches; exits with 10 when the self-check fails."""
+    """Check this installation: versions, precision, devices, caches. Exits with 10 when the self-check fails."""
     with leaving_at_once():
         enable_cache()
         from .doctor import doctor as command

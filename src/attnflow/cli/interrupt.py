@@ -18,10 +18,11 @@ def leaving_at_once() -> Iterator[None]:
 
     An interrupt inside the start of an extension module would otherwise surface as an ImportError.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield  # somebody else has decided what an interrupt means here
         return
-    before = signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGINT, _leave)
     try:
         yield
     finally:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..reproduce.registry import TARGETS, Target, find, run
 from .codes import ExitCode
+from .interrupt import leaving_at_once
 from .output import columns, emit_json, emit_tables, say
 
 if TYPE_CHECKING:
@@ -35,7 +37,9 @@ def reproduce(name: str, folder: Path | None, *, json: bool) -> ExitCode:
 
     Raises BadInput for an unknown name and a folder that cannot be written.
     """
-    target = find(name)
+    with leaving_at_once():
+        target = find(name)
+        importlib.import_module(target.module)
     result = run(target, Path("out") / name if folder is None else folder)
     for file in result.files:
         say(f"wrote {file}")

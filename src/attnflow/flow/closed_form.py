@@ -1,8 +1,10 @@
 """V = eta I on the host: the exact covariance at any time, and the exact blow-up time.
 
-Each step is certified free of blow-up: with S+ the positive part of S, a step of length h from the factor L is safe
-when lambda_max(L^T N+_h L) < 1. Where the certificate fails, the first crossing of lambda_max(L^T N_s L) = 1 is the
-blow-up time; a change of sign of the determinant would miss even multiplicities.
+Each step is certified free of blow-up. With S+ the positive part of S, a step of length h from the factor L is safe
+when lambda_max(L^T N+_h L) < 1, because N_s <= N+_s <= N+_h for all s <= h. Near a tangency this is far from sharp; with
+Q+ the positive part of A^T S + S A and N^Q_h its integral along the flow, N_s <= s (S + N^Q_h) for all s <= h, so that
+lambda_max(h L^T (S + N^Q_h) L) < 1 is another certificate. Where both fail, the first crossing of
+lambda_max(L^T N_s L) = 1 is the blow-up time; a change of sign of the determinant would miss even multiplicities.
 
 Source: this package, docs/theory/closed-form.md.
 """
@@ -13,7 +15,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import lapack, solve_continuous_lyapunov
+from scipy.linalg import blas, solve_continuous_lyapunov
 from scipy.optimize import brentq
 
 from .outcome import Basis, BlowUp
@@ -36,15 +38,15 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 class Propagator:
-    """e^{Ah} L, L^T N_h L and L^T N+_h L for any factor L and step h, with the pairs of recent steps kept."""
+    """e^{Ah} L, L^T N_h L and a bound of the latter for any factor L and step h, with the pairs of recent steps kept."""
 
     def __init__(self, A: np.ndarray, S: np.ndarray) -> None:
-        eigenvalues, vectors = np.linalg.eigh(S)
+        eigenvalues = np.linalg.eigvalsh(S)
         top = np.abs(eigenvalues).max(initial=0.0)
         self.A, self.S = A, S
         self.rising = bool(eigenvalues.max(initial=0.0) > A.shape[0] * EPS * top)
         self.falling = bool(eigenvalues.min(initial=0.0) < -A.shape[0] * EPS * top)
-        self.positive_part = (vectors * np.maximum(eigenvalues, 0.0)) @ vectors.T
+        self._bounds = (_positive_part(S), _positive_part(A.T @ S + S @ A)) if self.rising and self.falling else ()
         self.norm = float(spectral_norm(A))
         square = A @ A
         self._powers = (square, square @ A, square @ square)
@@ -52,28 +54,34 @@ class Propagator:
         self._pairs: dict[float, tuple[np.ndarray, ...]] = {}
 
     def step(self, factor: np.ndarray, h: float, slack: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(e^{Ah} L, L^T N_h L, L^T N+_h L); a kept pair whose step differs by at most `slack` is used again."""
+        """(e^{Ah} L, L^T N_h L, a matrix above L^T N_s L for all s in [0, h]).
+
+        A kept pair whose step differs by at most `slack` is used again.
+        """
         if 0 < 4 * factor.shape[1] <= factor.shape[0] and h * self.norm <= STEP_RADIUS:
-            return self._block_step(factor, h)
-        exponential, gramian, positive = self._pair(h, slack)
-        gain = factor.T @ (gramian @ factor)
-        above = factor.T @ (positive @ factor) if self.falling and self.rising else gain
-        return exponential @ factor, gain, above
+            moved, gain, *bounds = self._block_step(factor, h)
+        else:
+            exponential, *gramians = self._pair(h, slack)
+            moved = exponential @ factor
+            gain, *bounds = (factor.T @ (gramian @ factor) for gramian in gramians)
+        if not bounds:
+            return moved, gain, gain
+        bent = h * (factor.T @ (self.S @ factor) + bounds[1])
+        return moved, gain, min(bounds[0], bent, key=_top)
 
     def gramian(self, h: float) -> np.ndarray:
         """N(h) (d, d)."""
         return self._pair(h, 0.0)[1]
 
-    def _block_step(self, factor: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _block_step(self, factor: np.ndarray, h: float) -> tuple[np.ndarray, ...]:
         scale = max(self.norm, 1e-150)
         blocks = taylor_block(self.A, factor, scale)
         if h * scale > float(block_radius(blocks)):
-            half, gain, above = self._block_step(factor, 0.5 * h)
-            moved, more, more_above = self._block_step(half, 0.5 * h)
-            return moved, gain + more, above + more_above
+            half, *gains = self._block_step(factor, 0.5 * h)
+            moved, *more = self._block_step(half, 0.5 * h)
+            return moved, *(one + two for one, two in zip(gains, more, strict=True))
         moved, gain = block_values(blocks, self.S, h * scale, scale)
-        mixed = self.falling and self.rising
-        return moved, gain, block_values(blocks, self.positive_part, h * scale, scale)[1] if mixed else gain
+        return moved, gain, *(block_values(blocks, bound, h * scale, scale)[1] for bound in self._bounds)
 
     def _pair(self, h: float, slack: float) -> tuple[np.ndarray, ...]:
         for kept, pair in self._pairs.items():
@@ -81,10 +89,7 @@ class Propagator:
                 return pair
         count = max(0, int(np.ceil(np.log2(max(h * self._growth / TAYLOR_RADIUS, 1.0)))))
         pair = self._series(self.S, h, count)
-        if self.rising and self.falling:
-            pair = (*pair, self._series(self.positive_part, h, count)[1])
-        else:
-            pair = (*pair, pair[1])
+        pair = (*pair, *(self._series(bound, h, count)[1] for bound in self._bounds))
         if len(self._pairs) >= 8:
             self._pairs.pop(next(iter(self._pairs)))
         self._pairs[h] = pair
@@ -145,7 +150,8 @@ def _certified_step(propagator: Propagator, place: March, h: float, slack: float
     factor = solve_right(root, moved)
     if not np.abs(factor).max(initial=0.0) < LARGEST_FACTOR:
         return dataclasses.replace(place, overflow=True)
-    return March(place.t + h, factor, place.shrink @ root)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return March(place.t + h, factor, place.shrink @ root)
 
 
 def _cross(propagator: Propagator, place: March, h: float, slack: float) -> March:
@@ -163,8 +169,9 @@ def _cross(propagator: Propagator, place: March, h: float, slack: float) -> Marc
             return _certified_step(propagator, place, left, slack)
         safe = brentq(gap, 0.0, left, args=(2,), xtol=1e-300, rtol=4 * EPS) if gap(0.0, 2) < 0 else 0.0
         crossing = None
-        if gap(left, 1) >= 0:
-            crossing = brentq(gap, safe, left, args=(1,), xtol=1e-300, rtol=4 * EPS) if gap(safe, 1) < 0 else safe
+        for ahead in (min(2 * safe, left), left):  # a value may pass 1 and be below it again at the end of the step
+            if crossing is None and ahead > safe and gap(ahead, 1) >= 0:
+                crossing = brentq(gap, safe, ahead, args=(1,), xtol=1e-300, rtol=4 * EPS) if gap(safe, 1) < 0 else safe
         if crossing is not None and crossing - safe <= 1e-13 * (place.t + crossing):
             return dataclasses.replace(place, blow_up=_bracket(propagator, place, safe, crossing))
         if safe <= 4 * EPS * end:
@@ -173,7 +180,7 @@ def _cross(propagator: Propagator, place: March, h: float, slack: float) -> Marc
         place = _certified_step(propagator, place, 0.99 * safe, 0.0)
         if place.blow_up or place.overflow:
             return place
-    return dataclasses.replace(place, blow_up=BlowUp(place.t, end, end, Basis.NUMERICAL, STATEMENT))
+    return dataclasses.replace(place, blow_up=BlowUp(place.t, end, place.t, Basis.NUMERICAL, STATEMENT))
 
 
 def _bracket(propagator: Propagator, place: March, safe: float, crossing: float) -> BlowUp:
@@ -186,7 +193,8 @@ def _bracket(propagator: Propagator, place: March, safe: float, crossing: float)
     moved, gain, _ = propagator.step(place.factor, crossing, 0.0)
     w = np.linalg.eigh(0.5 * (gain + gain.T))[1][:, -1]
     slope = float((moved @ w) @ (propagator.S @ (moved @ w)))
-    stretch = float(np.sum(np.square(np.linalg.solve(place.shrink.T, w)))) if np.all(place.shrink.diagonal()) else np.inf
+    known = bool(np.all(np.isfinite(place.shrink)) and np.all(place.shrink.diagonal()))
+    stretch = float(np.sum(np.square(np.linalg.solve(place.shrink.T, w)))) if known else np.inf
     end = place.t + crossing
     blur = 16 * EPS * (4 + place.factor.shape[1] + propagator.norm * end) * stretch / slope if slope > 0 else np.inf
     blur = min(blur, end) + 8 * EPS * end
@@ -222,14 +230,17 @@ def _never(propagator: Propagator, factor: np.ndarray) -> bool:
     return _top(factor.T @ (limit @ factor)) < 1.0
 
 
+def _positive_part(symmetric: np.ndarray) -> np.ndarray:
+    eigenvalues, vectors = np.linalg.eigh(symmetric)
+    return np.asarray((vectors * np.maximum(eigenvalues, 0.0)) @ vectors.T)
+
+
 def solve_right(root: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """`moved` C^{-T} for a lower triangular C."""
     if root.shape[0] == 0:
         return moved
-    solved, info = lapack.dtrtrs(root, moved.T, lower=1)
-    if info != 0:
-        return np.full_like(moved, np.inf)
-    return np.ascontiguousarray(solved.T)
+    # trtrs, which SciPy's solve_triangular calls, wakes all threads even for the smallest matrix
+    return np.ascontiguousarray(blas.dtrsm(1.0, root, moved, side=1, lower=1, trans_a=1))
 
 
 def _root(gain: np.ndarray) -> np.ndarray | None:

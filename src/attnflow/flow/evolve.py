@@ -15,9 +15,10 @@ from .._linalg import dense
 from ..measures.gaussian import Gaussian
 from ..transformer.depth import Depth, Function, Model
 from . import dop853
-from .dop853 import Code, Controls, Span
+from .dop853 import Code, Span
 from .forms import COVARIANCE, FACTOR, plain_factor_field
 from .riccati import covariance_factors, effective_head
+from .step import Controls
 
 
 class Trajectory(eqx.Module):
@@ -212,7 +213,7 @@ def _by_diffrax(
     if jumps is not None:
         controller = diffrax.ClipStepSizeController(controller, jump_ts=jumps)
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, y, args: plain_factor_field(t, y, args)),
+        diffrax.ODETerm(plain_factor_field),
         diffrax.Dopri8(),
         t0=0.0,
         t1=ts[-1],

@@ -74,9 +74,10 @@ def _covariances(
             far = (stop - place.t) * propagator.norm > MANY_STEPS * STEP_RADIUS
             if far and shifted is None and ts is not None:
                 shifted = shifted_flow(head.A, head.S, start.factor @ start.factor.T)
-            if far and shifted is not None:
+            cov = shifted.cov(stop) if far and shifted is not None else None
+            if cov is not None:
                 leg.statements["cov"] = LONG
-                place = March(stop, top_factor(shifted.cov(stop), start.factor.shape[1]), place.shrink)
+                place = March(stop, top_factor(cov, start.factor.shape[1]), place.shrink)
                 found.append((time, place.factor))
                 continue
             natural = found if ts is None else []

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from ..measures.gaussian import Gaussian, Moments
 from ..transformer.depth import Model, layer_at
-from .dop853 import Form, Watch
+from .step import Form, Watch
 
 CONDITION_LIMIT = 1e5
 GAUGE_GAIN = 4.0

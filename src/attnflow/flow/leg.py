@@ -52,3 +52,4 @@ class Leg:
     notes: list[str] = dataclasses.field(default_factory=list)
     accepted: int = 0
     rejected: int = 0
+    start_trace: float = 0.0

@@ -1,7 +1,7 @@
 """V = eta I: the means that have a closed form.
 
-mean' = (A + eta I + cov(t) B) mean + cov(t) beta + b. The transition matrix is explicit when cov B vanishes, and when all
-of A, B and cov(0) commute in the sense below; for general A and symmetric B the candidate formula is wrong.
+mean' = (A + eta I + cov(t) B) mean + cov(t) beta + b. The transition matrix is explicit when cov B vanishes, and when
+all of A, B and cov(0) commute in the sense below; for general A and symmetric B the candidate formula is wrong.
 
 Source: this package, docs/theory/closed-form.md.
 """

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.polynomial.legendre import leggauss
 
-from .._linalg import Operator, dense, times
+from .._linalg import Operator, dense
 from .._types import AnyArray
 from ..transformer.block import Transformer
 from ..transformer.feedforward import Affine
@@ -121,7 +121,9 @@ def block_values(
     inner = values[:-1].transpose(1, 0, 2).reshape(dim, -1)
     images = (S @ inner).reshape(dim, nodes.size, rank)
     weighted = (0.5 * x / scale) * weights[:, None, None] * values[:-1]
-    gain = weighted.transpose(2, 0, 1).reshape(rank, nodes.size * dim) @ images.transpose(1, 0, 2).reshape(nodes.size * dim, rank)
+    gain = weighted.transpose(2, 0, 1).reshape(rank, nodes.size * dim) @ images.transpose(1, 0, 2).reshape(
+        nodes.size * dim, rank
+    )
     return values[-1], 0.5 * (gain + gain.T)
 
 

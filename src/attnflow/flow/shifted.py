@@ -1,9 +1,13 @@
 """V = eta I with S <= 0 over long times: the covariance at time t at a cost that grows like log t.
 
-X = E W^{-1} E^T is the limit carried by the unstable subspace of A (E an orthonormal basis, W the solution of a Lyapunov
-equation). Around it the flow is driven by A_c = A + X S, which has no unstable eigenvalue, so that nothing overflows:
+X = E W^{-1} E^T is the limit carried by the unstable subspace of A (E an orthonormal basis, W the solution of a
+Lyapunov equation). Around it the flow is driven by A_c = A + X S, which has no unstable eigenvalue, so that nothing
+overflows:
 
-    cov(t) = X + e^{A_c t} D (I - N_c(t) D)^{-1} e^{A_c^T t},   D = cov(0) - X,  N_c(t) = int_0^t e^{A_c^T s} S e^{A_c s} ds.
+    cov(t) = X + e^{A_c t} (I - D N_c(t))^{-1} D e^{A_c^T t},  D = cov(0) - X,  N_c(t) = int_0^t e^{A_c^T s} S e^{A_c s} ds.
+
+I - D N_c(t) stays well conditioned exactly when cov(0) reaches every unstable direction; a start of smaller rank has
+another limit than X, which this form cannot see.
 
 Source: this package, docs/theory/closed-form.md.
 """
@@ -18,6 +22,7 @@ from scipy.linalg import schur, solve_continuous_lyapunov
 from .closed_form import Propagator
 
 WELL_CONDITIONED = 1e8
+WELL_REACHED = 1e3  # times d^2: far above the condition of good starts, at rounding errors of 1e-12
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -29,14 +34,15 @@ class Shifted:
     start: np.ndarray
     propagator: Propagator
 
-    def cov(self, t: float) -> np.ndarray:
-        """cov(t) (d, d), symmetric."""
+    def cov(self, t: float) -> np.ndarray | None:
+        """The covariance (d, d) at time `t`, symmetric; None where the start misses an unstable direction."""
         identity = np.eye(self.center.shape[0])
         exponential, _, _ = self.propagator.step(identity, t, 0.0)
-        gramian = self.propagator.gramian(t)
         offset = self.start - self.center
-        moved = exponential @ np.linalg.solve((identity - offset @ gramian), offset) @ exponential.T
-        cov = self.center + moved
+        gap = identity - offset @ self.propagator.gramian(t)
+        if not np.linalg.cond(gap, 1) < WELL_REACHED * gap.size:
+            return None
+        cov = self.center + exponential @ np.linalg.solve(gap, offset) @ exponential.T
         return 0.5 * (cov + cov.T)
 
 

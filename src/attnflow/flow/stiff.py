@@ -1,7 +1,7 @@
 """The factor form by an implicit method, for the stretches on which an explicit one is held back by stability alone.
 
-A covariance that grows in one direction makes the flow across it contract at rates as large as the covariance; an explicit
-method must resolve them, an implicit one need not.
+A covariance that grows in one direction makes the flow across it contract at rates as large as the covariance; an
+explicit method must resolve them, an implicit one need not.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def integrate_implicitly(
         return Code.BLOW_UP, BlowUp(final, estimate, estimate, Basis.NUMERICAL, "")
     if solution.result == diffrax.RESULTS.successful:
         return Code.END, None
-    return (Code.OVERFLOW if np.square(last).sum() > 1e90 else Code.BUDGET), None
+    return (Code.OVERFLOW if np.abs(last).max(initial=0.0) > 1e90 else Code.BUDGET), None
 
 
 def _point(t: float, state: np.ndarray) -> Point:
