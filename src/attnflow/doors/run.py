@@ -81,7 +81,7 @@ class Run:
             factor=np.array([p.factor for p in solution.points]).reshape(ts.size, d, r),
             requested=asked,
             reached=np.isin(asked, ts),
-            until=max(solution.end.t, float(ts[-1]) if ts.size else 0.0),
+            until=_until(solution, ts),
             blow_up=solution.blow_up,
             engine=solution.engine,
             mean_engine=solution.mean_engine,
@@ -204,3 +204,11 @@ class Run:
             f"Run({self.status.value}{last}, {self.ts.size} times, d = {self.start.dim}, rank {self.rank}, "
             f"{self.engine}, mean {self.mean_engine}{blow})"
         )
+
+
+def _until(solution: Solution, ts: np.ndarray) -> float:
+    """The last time at which the flow can be asked for: where it stopped, or the lower end of a blow-up's bracket."""
+    stop = max(solution.end.t, float(ts[-1]) if ts.size else 0.0)
+    if solution.status is Status.BLOW_UP and solution.blow_up is not None:
+        return max(stop, solution.blow_up.lower)
+    return stop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from typing import Any
 
 import jax
@@ -100,7 +101,7 @@ def _options(rtol: float, atol: float, max_steps: int, stop_at_rest: bool, engin
     tolerance = positive("rtol", rtol)
     if not 1e-14 <= tolerance <= 1e-2:
         raise BadInput(f"`rtol` must lie between 1e-14 and 1e-2: {tolerance:g} was found; 1e-8 is the default.")
-    if int(max_steps) != max_steps or max_steps < 1:
+    if not isinstance(max_steps, numbers.Real) or not max_steps >= 1 or max_steps % 1 != 0:
         raise BadInput(f"`max_steps` must be a positive whole number: {max_steps!r} was found.")
     absolute = positive("atol", atol, zero=True)
     return dataclasses.replace(
