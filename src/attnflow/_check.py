@@ -68,9 +68,7 @@ def require_finite(name: str, array: np.ndarray) -> None:
     finite = np.isfinite(array)
     if not finite.all():
         place = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise BadInput(
-            f"`{name}` must be finite: entry {place if place else ''} is {array[place]}; remove or replace it."
-        )
+        raise BadInput(f"`{name}` must be finite: entry {place or ''} is {array[place]}; remove or replace it.")
 
 
 def require_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], *, because: str) -> None:

@@ -81,4 +81,4 @@ def semidefinite_factor(cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def gram(factor: np.ndarray) -> np.ndarray:
     """`L L^T` of a stack of factors (..., d, r): symmetric to the last bit."""
     product = factor @ np.swapaxes(factor, -1, -2)
-    return 0.5 * (product + np.swapaxes(product, -1, -2))
+    return np.asarray(0.5 * (product + np.swapaxes(product, -1, -2)))

@@ -4,11 +4,16 @@
 low-rank matrix, `m` columns of a block of vectors.
 """
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import numpy as np
 from jaxtyping import Float
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike as ArrayLike
+else:
+    ArrayLike = Any  # what a user may give is checked by the doors, not by its type
 
 AnyArray: TypeAlias = jax.Array | np.ndarray
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import jax.numpy as jnp
@@ -50,9 +51,14 @@ PLAIN = ("status", "blow_up", "rank", "engine", "mean_engine", "exact", "stateme
 MORE = ("accepted", "rejected", "seed", "options", "provenance", "description")
 
 
+@functools.cache
+def computed(kind: str) -> af.Run:
+    return RUNS[kind]()
+
+
 @pytest.fixture(params=list(RUNS))
 def run(request) -> af.Run:
-    return RUNS[request.param]()
+    return computed(request.param)
 
 
 def test_every_field_comes_back_to_the_last_bit(run, tmp_path):
@@ -118,7 +124,7 @@ def test_a_function_of_depth_is_named_but_does_not_come_back(tmp_path):
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path):
-    run = RUNS["scalar V"]()
+    run = computed("scalar V")
     with pytest.raises(BadInput, match="nowhere"):
         run.save(tmp_path / "nowhere" / "run.nc")
     with pytest.raises(BadInput, match="there is no such file"):

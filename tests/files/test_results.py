@@ -10,7 +10,8 @@ import pytest
 import xarray as xr
 
 from attnflow._check import BadInput
-from attnflow.files.results import SCHEMA, check_writable, provenance, read_dataset, write_dataset
+from attnflow.files.provenance import provenance
+from attnflow.files.results import SCHEMA, check_writable, read_dataset, write_dataset
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def test_provenance_holds_the_versions_that_the_modules_report_and_the_time():
 
 def test_provenance_imports_none_of_the_packages_that_it_names():
     code = (
-        "import sys; from attnflow.files.results import provenance; before = set(sys.modules); provenance();"
+        "import sys; from attnflow.files.provenance import provenance; before = set(sys.modules); provenance();"
         "new = set(sys.modules) - before; sys.exit(any(n.split('.')[0] in ('diffrax', 'scipy') for n in new))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -42,7 +42,7 @@ def reference_field(t, flat, args):
     return (out + args["force"] * np.cos(3 * t)).ravel()
 
 
-def watch(state, slope, args):
+def watch(state, slope, gauge, args):
     """The trace is the sum of squares of X; `rest` measures the slope; `bad` makes the state ill conditioned."""
     trace = jnp.sum(state[:, 0] ** 2)
     return Watch(
@@ -50,11 +50,11 @@ def watch(state, slope, args):
         trace_rate=2 * jnp.sum(state[:, 0] * slope[:, 0]),
         good=trace < args["bad"],
         speed=jnp.max(jnp.abs(slope)),
-        gauge=jnp.asarray(False),
+        gauge=gauge,
     )
 
 
-FORM = Form(field, watch, gauged=False)
+FORM = Form(field, watch, is_factor=False)
 
 
 def arguments(**changes):
@@ -278,7 +278,7 @@ class TestEvents:
             del gauge, args
             return jnp.full_like(state, -1.0) / jnp.sqrt(1.0 - t)
 
-        form = Form(rooted, watch, gauged=False)
+        form = Form(rooted, watch, is_factor=False)
         span = Span(jnp.asarray(2.0), jnp.asarray([0.5, 2.0]), jnp.zeros(0))
         loop = dop853.begin(form, arguments(), jnp.asarray(START), jnp.asarray(0.0), span, controls())
         loop = dop853.advance(form, arguments(), loop, span, controls(), record=False)

@@ -55,7 +55,7 @@ CASES = {
     "A vanishes": lambda rng: (
         head(rng, A=np.zeros((D, D)), B=symmetric(rng), tilt=ZERO, bias=ZERO),
         rng.standard_normal(D),
-        0.3 * rng.standard_normal((D, 3)),
+        0.2 * rng.standard_normal((D, 3)),
     ),
     "all is diagonal": lambda rng: (
         head(rng, A=diagonal(rng), B=diagonal(rng), tilt=ZERO, bias=ZERO),

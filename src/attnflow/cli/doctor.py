@@ -15,7 +15,7 @@ import numpy as np
 from .._atomic import check_writable
 from .._check import BadInput
 from ..doors.simulate import simulate
-from ..files.results import provenance
+from ..files.provenance import provenance
 from ..measures.gaussian import Gaussian
 from ..transformer.block import Transformer
 from ..transformer.feedforward import Affine

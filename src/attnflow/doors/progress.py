@@ -18,7 +18,7 @@ PATIENCE = 2.0
 
 @contextlib.contextmanager
 def progress_bar(total: float, own: Progress | None = None, *, words: str = "flow") -> Iterator[Progress]:
-    """A function to call with the amount done out of `total`: `own` if given, else one that shows a bar when it pays."""
+    """A function to call with the amount done out of `total`: `own` if given, else one that may show a bar."""
     if own is not None or not sys.stderr.isatty():
         yield own if own is not None else lambda done: None
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ class Run:
     ) -> Run:  # fmt: skip
         """The result of `simulate` from what the flow computed."""
         from ..files.description import describe
-        from ..files.results import provenance
+        from ..files.provenance import provenance
 
         d, r = start.dim, start.rank
         ts = np.array([p.t for p in solution.points])
@@ -99,7 +100,7 @@ class Run:
             description=describe(model),
         )
 
-    @property
+    @functools.cached_property
     def cov(self) -> np.ndarray:
         """The covariances (t, d, d): L L^T, symmetric to the last bit."""
         return gram(self.factor)
@@ -112,13 +113,13 @@ class Run:
         """
         return self.start.rank
 
-    @property
+    @functools.cached_property
     def numerical_rank(self) -> np.ndarray:
         """The visible rank (t,): eigenvalues of the covariance above d eps of the largest."""
         squares = np.square(np.linalg.svd(self.factor, compute_uv=False))
         largest = squares.max(axis=-1, initial=0.0)
         limit = self.start.dim * np.finfo(np.float64).eps * largest
-        return np.count_nonzero(squares > limit[:, None], axis=-1)
+        return np.asarray(np.count_nonzero(squares > limit[:, None], axis=-1))
 
     def at(self, t: float) -> Gaussian:
         """The Gaussian at time `t`, by the engine of the run from the nearest earlier result.
@@ -142,9 +143,7 @@ class Run:
             options = dataclasses.replace(self.options, stop_at_rest=False)
             if options.engine == "covariance_ode":
                 options = dataclasses.replace(options, engine=None)
-            solution = flow_gaussian(
-                self.model, near, time, np.array([time]), options, lambda done: None, since=since
-            )
+            solution = flow_gaussian(self.model, near, time, np.array([time]), options, lambda done: None, since=since)
         if not solution.points:
             raise BadInput(f"`t` = {time:g} was not reached: {solution.status.value} at t = {solution.end.t:.10g}.")
         return Gaussian(solution.points[-1].mean, solution.points[-1].factor)
@@ -169,7 +168,8 @@ class Run:
         from ..report.overview import overview
 
         if ax is None:
-            bracket = self.blow_up and (self.blow_up.lower, self.blow_up.upper, self.blow_up.estimate)
+            end = self.blow_up
+            bracket = None if end is None else (end.lower, end.upper, end.estimate)
             return overview(self.ts, self.mean, self.cov, blow_up=bracket)
         if self.start.dim == 2:
             return covariance_ellipses(self.mean, self.cov, self.ts, ax=ax)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import numbers
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import ArrayLike
 
 from .._check import BadInput, positive, times
+from .._types import ArrayLike
 from ..flow.gaussian import flow_gaussian
 from ..flow.leg import Options, Progress
 from ..measures.gaussian import Gaussian
@@ -60,7 +58,9 @@ def simulate(
     options = _options(rtol, atol, max_steps, stop_at_rest, engine)
     with jax.enable_x64(True), progress_bar(end, progress) as report:
         solution = flow_gaussian(model, start, end, requested, options, report)
-    return Run.from_solution(solution, model=model, start=start, requested=requested, end=end, options=options, seed=seed)
+    return Run.from_solution(
+        solution, model=model, start=start, requested=requested, end=end, options=options, seed=seed
+    )
 
 
 def _check_model(model: Any, start: Any) -> None:
@@ -101,9 +101,17 @@ def _options(rtol: float, atol: float, max_steps: int, stop_at_rest: bool, engin
     tolerance = positive("rtol", rtol)
     if not 1e-14 <= tolerance <= 1e-2:
         raise BadInput(f"`rtol` must lie between 1e-14 and 1e-2: {tolerance:g} was found; 1e-8 is the default.")
-    if not isinstance(max_steps, numbers.Real) or not max_steps >= 1 or max_steps % 1 != 0:
-        raise BadInput(f"`max_steps` must be a positive whole number: {max_steps!r} was found.")
     absolute = positive("atol", atol, zero=True)
-    return dataclasses.replace(
-        Options(), rtol=tolerance, atol=absolute, max_steps=int(max_steps), stop_at_rest=bool(stop_at_rest), engine=engine
+    return Options(
+        rtol=tolerance,
+        atol=absolute,
+        max_steps=_whole("max_steps", max_steps),
+        stop_at_rest=bool(stop_at_rest),
+        engine=engine,
     )
+
+
+def _whole(name: str, value: Any) -> int:
+    if not isinstance(value, int | float | np.number) or not value >= 1 or value % 1 != 0:
+        raise BadInput(f"`{name}` must be a positive whole number: {value!r} was found.")
+    return int(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -48,7 +48,15 @@ def verify(run: Run, *, rtol: float) -> Verification:
     found: list[np.ndarray] = [state] if run.ts.size and run.ts[0] == 0 else []
     time, complete = 0.0, True
     for stop, wanted in _stretches(run.model, run.ts):
-        solution = _replay(layer_at(run.model, time) if isinstance(run.model, Piecewise) else run.model, state, time, stop, wanted, rtol, (d, r))
+        solution = _replay(
+            layer_at(run.model, time) if isinstance(run.model, Piecewise) else run.model,
+            state,
+            time,
+            stop,
+            wanted,
+            rtol,
+            (d, r),
+        )
         found += list(solution.y.T[: wanted.size])
         complete = complete and bool(solution.success)
         if not complete:
@@ -79,7 +87,7 @@ def _stretches(model: Model, ts: np.ndarray) -> list[tuple[float, np.ndarray]]:
 
 def _replay(
     model: Model, state: np.ndarray, time: float, stop: float, wanted: np.ndarray, rtol: float, shape: tuple[int, int]
-):  # noqa: ANN202
+) -> Any:
     d, r = shape
 
     def rate(t: float, flat: np.ndarray) -> np.ndarray:

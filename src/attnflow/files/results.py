@@ -2,10 +2,7 @@
 
 import json
 import os
-import platform
 from collections.abc import Hashable
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +16,7 @@ SCHEMA = 1
 
 SCHEMA_ATTRIBUTE = "attnflow_schema"
 
-_PACKAGES = ("attnflow", "jax", "jaxlib", "diffrax", "equinox", "numpy", "scipy", "xarray")
-
-__all__ = ["SCHEMA", "check_writable", "provenance", "read_dataset", "write_dataset"]
+__all__ = ["SCHEMA", "check_writable", "read_dataset", "write_dataset"]
 
 
 def write_dataset(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
@@ -57,26 +52,6 @@ def read_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
         ) from error
     _require_schema(path, dataset.attrs.get(SCHEMA_ATTRIBUTE))
     return dataset
-
-
-def provenance() -> dict[str, str]:
-    """What a result was made with: versions of the packages that compute it, Python, platform, time (UTC).
-
-    Versions come from the installed metadata, so nothing is imported.
-    """
-    return {
-        "python": platform.python_version(),
-        **{name: _version(name) for name in _PACKAGES},
-        "platform": platform.platform(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _storable(attrs: dict[Hashable, Any]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Propagator:
         pair = taylor_pair(self.A, S, h * 2.0**-count, self._powers)
         for _ in range(count):
             pair = doubled(*pair)
-        return pair
+        return np.asarray(pair[0]), np.asarray(pair[1])
 
 
 @dataclasses.dataclass
@@ -135,6 +135,19 @@ def march(propagator: Propagator, start: March, end: float, visit: Callable[[flo
             return place
         place.t = end if i == count else origin + i * h
         visit(place.t, place.factor)
+    return place
+
+
+def march_naturally(
+    propagator: Propagator, place: March, end: float, visit: Callable[[float, np.ndarray], None]
+) -> March:
+    """March to `end` in steps that resolve the flow: half of 1 / (||A|| + ||L^T S L||), rounded to a power of 2."""
+    while place.t < end and place.blow_up is None and not place.overflow:
+        pull = place.factor.T @ (propagator.S @ place.factor)
+        rate = propagator.norm + float(np.linalg.norm(pull))
+        h = 2.0 ** np.floor(np.log2(0.5 / rate)) if rate > 0 else end - place.t
+        near = place.t + 1.5 * h >= end or h <= 1e-9 * place.t
+        place = march(propagator, place, end if near else place.t + h, visit)
     return place
 
 

@@ -17,11 +17,17 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .step import Controls, Form, Trial, Watch, error_of, evaluate, first_step, interpolant, try_step
+from .step import Controls, Form, Trial, Watch, error_of, evaluate, first_step, interpolant, short_step, try_step
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 8.0
 BLOW_UP_REMAINING = 1e-11
 BLOW_UP_GROWTH = 1e6
+
+
+# states of at most so many numbers get their outputs inside a step by a step of their own
+SHORT_STEPS = 1024
+# a gauge pays for factors of few columns
+GAUGE_COLUMNS = 64
 
 
 class Code(enum.IntEnum):
@@ -63,12 +69,19 @@ class Loop(NamedTuple):
     code: jax.Array
 
 
+def gauge_size(form: Form, shape: tuple[int, ...]) -> int:
+    """The size of the gauge matrix for a state of this shape: 0 where no gauge is used."""
+    columns = shape[1] - 1
+    return columns if form.gauged and 2 <= columns <= GAUGE_COLUMNS else 0
+
+
 def begin(form: Form, args: Any, state: jax.Array, t: jax.Array, span: Span, controls: Controls) -> Loop:
     """The loop at time `t`, with an initial step and room for the outputs; a requested time equal to `t` is written."""
-    off = jnp.asarray(False)
-    slope = form.field(t, state, off, args)
-    seen = form.watch(state, slope, args)
-    step = jnp.minimum(first_step(form, args, t, state, slope, controls), span.end - t)
+    size = gauge_size(form, state.shape)
+    none = jnp.zeros((size, size), state.dtype)
+    slope = form.field(t, state, none, args)
+    seen = form.watch(state, slope, none, args)
+    step = jnp.minimum(first_step(form, args, t, state, slope, none, controls), span.end - t)
     code = jnp.where(t >= span.end, Code.END, Code.RUNNING)
     zero = jnp.zeros((), jnp.int32)
     return Loop(
@@ -76,7 +89,7 @@ def begin(form: Form, args: Any, state: jax.Array, t: jax.Array, span: Span, con
         step=step,
         state=state,
         slope=slope,
-        gauge=off,
+        gauge=none,
         written=_reached(span, t),
         times=span.ts,
         out=jnp.broadcast_to(state, (span.ts.shape[0], *state.shape)),
@@ -121,7 +134,8 @@ def _attempt(form: Form, args: Any, loop: Loop, span: Span, controls: Controls, 
         out=moved.out,  # the buffers of outputs are written under `good` already, so that no copy of them is made here
         times=moved.times,
     )
-    return jax.tree.map(lambda a, b: a if a is b else jnp.where(good & kept, a, b), moved, stay)
+    chosen: Loop = jax.tree.map(lambda a, b: a if a is b else jnp.where(good & kept, a, b), moved, stay)
+    return chosen
 
 
 def _try_step(form: Form, args: Any, loop: Loop, span: Span) -> tuple[Trial, jax.Array]:
@@ -140,12 +154,15 @@ def _accept(
     form: Form, args: Any, loop: Loop, trial: Trial, good: jax.Array, span: Span, controls: Controls, *, record: bool
 ) -> tuple[Loop, jax.Array]:
     """The loop behind an accepted step, and whether the step may be kept."""
-    seen = form.watch(trial.state, trial.slope, args)
+    seen = form.watch(trial.state, trial.slope, loop.gauge, args)
     slope = trial.slope
-    if form.gauged or span.jumps.shape[0]:
-        # the next step starts under another gauge or behind a jump of the parameters: its first slope is another one
-        restart = (seen.gauge != loop.gauge) | (trial.t > _target(loop.t, span)[1])
-        slope = lax.cond(restart & good, lambda: form.field(trial.t, trial.state, seen.gauge, args), lambda: slope)
+    if loop.gauge.shape[0]:
+        turned = trial.state[:, :-1] @ (seen.gauge - loop.gauge)
+        slope = slope + jnp.pad(turned, ((0, 0), (0, 1)))
+    if span.jumps.shape[0]:
+        # the next step starts behind a jump of the parameters: its first slope is another one
+        restart = good & (trial.t > _target(loop.t, span)[1])
+        slope = lax.cond(restart, lambda: form.field(trial.t, trial.state, seen.gauge, args), lambda: slope)
     accepted = loop.accepted + 1
     code = _event(trial.t, seen, span, accepted, controls)
     keep = code != Code.ILL_CONDITIONED
@@ -199,20 +216,28 @@ def _target(t: jax.Array, span: Span) -> tuple[jax.Array, jax.Array]:
 
 
 def _write(loop: Loop, trial: Trial, keep: jax.Array, span: Span) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Fill the outputs in (t, t_new]: the end of the step as it is, times inside it by the interpolant."""
+    """Fill the outputs in (t, t_new]: the end of the step as it is, times inside it by a shorter step.
+
+    Large states take the interpolant instead, which is cheaper and, where stability limits the steps, less accurate.
+    """
     last = jnp.where(keep, _reached(span, trial.t), loop.written)
     ends = (last > loop.written) & (span.ts[jnp.maximum(last - 1, 0)] == trial.t)
     inside = last - ends
 
-    def interpolate() -> jax.Array:
-        polynomial = interpolant(loop.t, loop.state, trial)
+    def fill() -> jax.Array:
+        if loop.state.size <= SHORT_STEPS:
 
-        def one(i: jax.Array, out: jax.Array) -> jax.Array:
-            return out.at[i].set(evaluate(loop.state, polynomial, (span.ts[i] - loop.t) / trial.h))
+            def value(t: jax.Array) -> jax.Array:
+                return short_step(trial.field, loop.t, t - loop.t, loop.state, loop.slope)
+        else:
+            polynomial = interpolant(loop.t, loop.state, trial)
 
-        return lax.fori_loop(loop.written, inside, one, loop.out)
+            def value(t: jax.Array) -> jax.Array:
+                return evaluate(loop.state, polynomial, (t - loop.t) / trial.h)
 
-    out = lax.cond(inside > loop.written, interpolate, lambda: loop.out)
+        return lax.fori_loop(loop.written, inside, lambda i, out: out.at[i].set(value(span.ts[i])), loop.out)
+
+    out = lax.cond(inside > loop.written, fill, lambda: loop.out)
     place = jnp.maximum(last - 1, 0)
     out = out.at[place].set(jnp.where(ends, trial.state, out[place]))
     return loop.times, out, last

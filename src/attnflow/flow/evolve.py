@@ -8,15 +8,16 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import ArrayLike, Bool, Float
+from jaxtyping import Bool, Float
 
 from .._check import BadInput
 from .._linalg import dense
+from .._types import AnyArray, ArrayLike
 from ..measures.gaussian import Gaussian
 from ..transformer.depth import Depth, Function, Model
 from . import dop853
 from .dop853 import Code, Span
-from .forms import COVARIANCE, FACTOR, plain_factor_field
+from .forms import COVARIANCE, PLAIN_FACTOR, plain_factor_field
 from .riccati import covariance_factors, effective_head
 from .step import Controls
 
@@ -109,9 +110,8 @@ def _by_loop(
     zero = jnp.zeros((), dtype)
 
     def factor_run(t: jax.Array, state: jax.Array, written: jax.Array) -> tuple[jax.Array, jax.Array]:
-        plain = FACTOR._replace(field=_ungauged, gauged=False)
-        loop = dop853.begin(plain, model, state, t, span, controls)
-        loop = dop853.advance(plain, model, loop, span, controls, record=False)
+        loop = dop853.begin(PLAIN_FACTOR, model, state, t, span, controls)
+        loop = dop853.advance(PLAIN_FACTOR, model, loop, span, controls, record=False)
         done = jnp.where(loop.code == Code.END, ts.shape[0], loop.written)
         return _frozen(loop.out, loop.state, done), jnp.maximum(done, written)
 
@@ -145,7 +145,7 @@ def _held(start: Gaussian, mean: jax.Array, columns: jax.Array) -> tuple[jax.Arr
     first = start.cov if start.rank == start.dim else start.factor
     last = jnp.sum(reached) - 1
 
-    def hold(rows: jax.Array, before: jax.Array) -> jax.Array:
+    def hold(rows: jax.Array, before: AnyArray) -> jax.Array:
         mask = jnp.expand_dims(reached, tuple(range(1, rows.ndim)))
         kept = jnp.where(mask, rows, before)
         return jnp.where(mask, kept, jnp.where(last < 0, before, kept[last]))
@@ -161,11 +161,6 @@ def _root(cov: jax.Array) -> jax.Array:
     return jnp.where(jnp.all(jnp.isfinite(root)), root, other)
 
 
-def _ungauged(t: jax.Array, state: jax.Array, gauge: jax.Array, model: Any) -> jax.Array:
-    del gauge
-    return plain_factor_field(t, state, model)
-
-
 def _frozen(out: jax.Array, state: jax.Array, written: jax.Array) -> jax.Array:
     return jnp.where((jnp.arange(out.shape[0]) < written)[:, None, None], out, state)
 
@@ -175,7 +170,7 @@ def _controls(start: Gaussian, rtol: float, atol: float, max_steps: int, dtype: 
     spread = jnp.maximum(jnp.max(jnp.abs(start.mean)), jnp.sqrt(trace))
     floor = jnp.stack([jnp.zeros((), dtype), 1e-3 * jnp.where(spread > 0, spread, 1.0)])
     numbers = (jnp.asarray(x, dtype) for x in (rtol, atol, floor, -1.0, trace))
-    return Controls(*numbers, max_steps=jnp.asarray(max_steps, jnp.int32))
+    return Controls(*numbers, jnp.asarray(max_steps, jnp.int32))
 
 
 def _forward(model: Model, start: Gaussian, ts: jax.Array, config: tuple[float, float, int]) -> tuple[Any, Any]:
@@ -195,9 +190,9 @@ def _backward(config: tuple[float, float, int], residuals: Any, cotangents: Any)
 
 def _along(model: Model, start: Gaussian, ts: jax.Array, moments: Any, bars: Any) -> jax.Array:
     """The cotangent of the times: that of the moments times their rate (t,)."""
-    field = COVARIANCE.field if start.rank == start.dim else _ungauged
+    field = COVARIANCE.field if start.rank == start.dim else PLAIN_FACTOR.field
     states, bar = (jnp.concatenate([x[1], x[0][:, :, None]], axis=2) for x in (moments, bars))
-    rates = jax.vmap(lambda t, state: field(t, state, jnp.asarray(False), model))(ts, states)
+    rates = jax.vmap(lambda t, state: field(t, state, jnp.zeros((0, 0)), model))(ts, states)
     return jnp.sum(bar * rates, axis=(1, 2))
 
 
@@ -225,7 +220,7 @@ def _by_diffrax(
         max_steps=max_steps,
         throw=False,
     )
-    out = solution.ys
+    out = jnp.asarray(solution.ys)
     columns = out[:, :, :-1]
     return out[:, :, -1], columns @ columns.mT if start.rank == start.dim else columns
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from .._linalg import dense
 from .._types import AnyArray
 from ..transformer.block import Transformer
+from ..transformer.feedforward import Affine
 from ..transformer.layer import AbstractLayer
 from ..transformer.softmax import SoftmaxAttention
-from .closed_form import STATEMENT, March, Propagator, blow_up_beyond, march
+from .closed_form import STATEMENT, March, Propagator, blow_up_beyond, march, march_naturally
 from .integrate import integrate
 from .leg import Leg, Options, Point, Progress
 from .mean import ScalarHead, closed_mean
@@ -20,6 +23,7 @@ from .shifted import Shifted, shifted_flow, top_factor
 COVARIANCE = "Theorem B: closed form of the covariance for V = eta I (docs/theory/closed-form.md)"
 LONG = "Theorem B with the shift of its long-time form (docs/theory/closed-form.md)"
 MANY_STEPS = 64
+SMALL = 64
 
 
 def scalar_head(layer: AbstractLayer, dim: int) -> ScalarHead | None:
@@ -37,10 +41,11 @@ def scalar_head(layer: AbstractLayer, dim: int) -> ScalarHead | None:
     zero = np.zeros(dim)
     tilts = [np.asarray(h.V) * np.asarray(h.query_bias) for h in heads if h.query_bias is not None]
     biases = [np.asarray(h.value_bias) for h in heads if h.value_bias is not None]
-    biases += [np.asarray(t.b) for t in terms if getattr(t, "b", None) is not None]
+    biases += [np.asarray(t.b) for t in terms if isinstance(t, Affine) and t.b is not None]
     A = np.zeros((dim, dim)) if linear is None else np.asarray(dense(linear, dim), dtype=np.float64)
     B = np.asarray(dense(bilinear, dim), dtype=np.float64)
-    return ScalarHead(A, B, float(sum(float(h.V) for h in heads)), sum(tilts, zero), sum(biases, zero))
+    eta = sum((float(dense(h.V, 1).item()) for h in heads), 0.0)
+    return ScalarHead(A, B, eta, sum(tilts, zero), sum(biases, zero))
 
 
 def follow(
@@ -80,8 +85,10 @@ def _covariances(
                 place = March(stop, top_factor(cov, start.factor.shape[1]), place.shrink)
                 found.append((time, place.factor))
                 continue
-            natural = found if ts is None else []
-            place = march(propagator, place, stop, lambda t, f, to=natural: to.append((t + start.t, f)))
+            if ts is None:
+                place = march_naturally(propagator, place, stop, lambda t, f: found.append((t + start.t, f)))
+            else:
+                place = march(propagator, place, stop, lambda t, f: None)
             if place.blow_up is not None or place.overflow:
                 break
             if ts is not None:
@@ -114,7 +121,10 @@ def _add_means(
         if len(points) < len(factors):
             leg.status = Status.OVERFLOW
     elif factors:
-        other = integrate(layer, start, factors[-1][0], np.array([t for t, _ in factors]), options, progress)
+        # one program for small problems: the covariance form could hand over to the factor form and compile both
+        small = start.mean.size <= SMALL
+        chosen = dataclasses.replace(options, engine="factor_ode" if small else None)
+        other = integrate(layer, start, factors[-1][0], np.array([t for t, _ in factors]), chosen, progress)
         leg.mean_engine, leg.statements["mean"] = "integrated", other.statements["mean"]
         leg.accepted, leg.rejected = other.accepted, other.rejected
         points = [Point(p.t, p.mean, factor) for p, (_, factor) in zip(other.points, factors, strict=False)]

@@ -20,14 +20,12 @@ GAUGE_FILTER = 1e-10
 
 
 def factor_field(t: jax.Array, state: jax.Array, gauge: jax.Array, model: Model) -> jax.Array:
-    """[L | mean]' = [G L + L K | G mean + c]: K = 0, or the horizontal gauge when `gauge` is set.
+    """[L | mean]' = [G L + L K | G mean + c] with the gauge K, which is constant over a step.
 
-    The gauge K is skew, so L L^T does not see it; it removes the rotation of L that a covariance at rest keeps up.
+    K is skew, so L L^T does not see it; it removes the rotation of L that a covariance at rest keeps up.
     """
     rate = plain_factor_field(t, state, model)
-    if state.shape[1] < 3:
-        return rate
-    return jax.lax.cond(gauge, lambda: rate + _turn(state[:, :-1], rate[:, :-1]), lambda: rate)
+    return rate.at[:, :-1].add(state[:, :-1] @ gauge) if gauge.shape[0] else rate
 
 
 def plain_factor_field(t: jax.Array, state: jax.Array, model: Model) -> jax.Array:
@@ -44,7 +42,7 @@ def covariance_field(t: jax.Array, state: jax.Array, gauge: jax.Array, model: Mo
     return jnp.concatenate([half[:, :-1] + half[:, :-1].T, (half[:, -1] + affine.offset)[:, None]], axis=1)
 
 
-def watch_factor(state: jax.Array, slope: jax.Array, model: Model) -> Watch:
+def watch_factor(state: jax.Array, slope: jax.Array, gauge: jax.Array, model: Model) -> Watch:
     """Trace, speed and gauge of a factor; a factor is always well conditioned in the sense of the loop."""
     del model
     factor, rate = state[:, :-1], slope[:, :-1]
@@ -53,18 +51,16 @@ def watch_factor(state: jax.Array, slope: jax.Array, model: Model) -> Watch:
     # |cov'|^2 = |L' L^T + L L'^T|^2, from r x r products only
     speed_squared = 2 * jnp.sum((rate.T @ rate) * size) + 2 * jnp.sum(inner * inner.T)
     speed = jnp.sqrt(jnp.maximum(speed_squared, 0.0)) / _positive(trace)
-    turning = jnp.linalg.norm(inner - inner.T)
-    pays = (turning > GAUGE_GAIN * jnp.linalg.norm(inner + inner.T)) & (turning > 1e-6 * trace)
     return Watch(
         trace=trace,
         trace_rate=2 * jnp.trace(inner),
         good=jnp.asarray(True),
         speed=jnp.maximum(speed, _relative(slope[:, -1], state[:, -1])),
-        gauge=pays & (factor.shape[1] > 1),
+        gauge=_next_gauge(size, inner - size @ gauge) if gauge.shape[0] else gauge,
     )
 
 
-def watch_covariance(state: jax.Array, slope: jax.Array, model: Model) -> Watch:
+def watch_covariance(state: jax.Array, slope: jax.Array, gauge: jax.Array, model: Model) -> Watch:
     """Trace and speed of a covariance; it is well conditioned while its Cholesky pivots stay within the limit."""
     del model
     cov, rate = state[:, :-1], slope[:, :-1]
@@ -75,22 +71,27 @@ def watch_covariance(state: jax.Array, slope: jax.Array, model: Model) -> Watch:
         trace_rate=jnp.trace(rate),
         good=jnp.min(pivots) * CONDITION_LIMIT > jnp.max(pivots),
         speed=jnp.maximum(jnp.linalg.norm(rate) / _positive(trace), _relative(slope[:, -1], state[:, -1])),
-        gauge=jnp.asarray(False),
+        gauge=gauge,
     )
 
 
-def _turn(factor: jax.Array, rate: jax.Array) -> jax.Array:
-    """[L K | 0] with the skew K that makes L^T (L' + L K) symmetric.
+def _next_gauge(size: jax.Array, inner: jax.Array) -> jax.Array:
+    """The skew K that makes L^T (G L + L K) symmetric, where the factor mostly turns; else zero.
 
-    K solves S K + K S = (L^T L')^T - L^T L' for S = L^T L. The division by sums of eigenvalues of S is filtered, so
-    that collapsed directions do not stall the integrator; any skew K leaves the covariance exact.
+    For `size` S = L^T L and `inner` L^T G L, K solves S K + K S = inner^T - inner. The division by sums of eigenvalues
+    of S is filtered, so that collapsed directions do not stall the integrator.
     """
-    size, inner = factor.T @ factor, factor.T @ rate
-    eigenvalues, vectors = jnp.linalg.eigh(size)
-    sums = eigenvalues[:, None] + eigenvalues[None, :]
-    filtered = sums / (jnp.square(sums) + jnp.square(GAUGE_FILTER * _positive(eigenvalues[-1])))
-    skew = vectors @ (filtered * (vectors.T @ (inner.T - inner) @ vectors)) @ vectors.T
-    return jnp.pad(factor @ skew, ((0, 0), (0, 1)))
+    turning, moving = jnp.linalg.norm(inner - inner.T), jnp.linalg.norm(inner + inner.T)
+    pays = (turning > GAUGE_GAIN * moving) & (turning > 1e-6 * jnp.trace(size))
+
+    def solve() -> jax.Array:
+        eigenvalues, vectors = jnp.linalg.eigh(size)
+        sums = eigenvalues[:, None] + eigenvalues[None, :]
+        filtered = sums / (jnp.square(sums) + jnp.square(GAUGE_FILTER * _positive(eigenvalues[-1])))
+        skew = vectors @ (filtered * (vectors.T @ (inner.T - inner) @ vectors)) @ vectors.T
+        return 0.5 * (skew - skew.T)
+
+    return jax.lax.cond(pays, solve, lambda: jnp.zeros_like(size))
 
 
 def _positive(number: jax.Array) -> jax.Array:
@@ -101,5 +102,6 @@ def _relative(rate: jax.Array, value: jax.Array) -> jax.Array:
     return jnp.linalg.norm(rate) / _positive(jnp.linalg.norm(value))
 
 
-FACTOR = Form(factor_field, watch_factor, gauged=True)
-COVARIANCE = Form(covariance_field, watch_covariance, gauged=False)
+FACTOR = Form(factor_field, watch_factor, is_factor=True, gauged=True)
+PLAIN_FACTOR = Form(factor_field, watch_factor, is_factor=True, gauged=False)
+COVARIANCE = Form(covariance_field, watch_covariance, is_factor=False, gauged=False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from .._types import ArrayLike
 from ..transformer.depth import Depth, Model
 from . import dop853
 from .dop853 import Code, Loop, Span
@@ -89,24 +90,24 @@ def _drive(
     remaining = None if ts is None else ts[ts > leg.end.t]
     size = _room(state.size, remaining)
     controls, jumps = _controls(state, form, options, leg.start_trace), _jumps(model, leg.end.t, end)
-    loop = _blank(leg.end.t, state)
+    loop = _blank(form, leg.end.t, state)
     fresh, code = True, Code.BUDGET
     try:
         while code is Code.BUDGET and leg.accepted + leg.rejected < options.max_steps:
             group, goal = _group(remaining, size, end)
             chunk = min(_chunk(state.size), STIFF_STEPS, options.max_steps - leg.accepted - leg.rejected)
-            span = Span(*(jnp.asarray(x, dtype=jnp.float64) for x in (goal, group, jumps)))
-            controls = controls._replace(max_steps=jnp.asarray(chunk, dtype=jnp.int32))
-            loop = _advance(form, model, _emptied(loop, group), jnp.asarray(fresh), span, controls, record=ts is None)
+            span = Span(*(_host(x) for x in (goal, group, jumps)))
+            controls = controls._replace(max_steps=_host(chunk, np.int32))
+            loop = _advance(form, model, _emptied(loop, group), _host(fresh, np.bool_), span, controls, record=ts is None)
             fresh, code = False, _collect(form, leg, loop, end)
             remaining = None if remaining is None else remaining[int(loop.written) :]
             progress(leg.end.t)
-            if code is Code.BUDGET and form.gauged and _held_back(model, leg, loop, end):
+            if code is Code.BUDGET and form.is_factor and _held_back(model, leg, loop, end):
                 return _go_implicit(model, leg, end, remaining, options, float(controls.start_trace))
     except KeyboardInterrupt:
         return Code.RUNNING
     if code is Code.BLOW_UP:
-        estimate = leg.end.t + float(loop.trace / loop.trace_rate)
+        estimate = leg.end.t + float(loop.trace) / float(loop.trace_rate)
         leg.blow_up = BlowUp(leg.end.t, estimate, estimate, Basis.NUMERICAL, STATEMENT)
     return code
 
@@ -141,7 +142,7 @@ def _advance(
 def _collect(form: Form, leg: Leg, loop: Loop, end: float) -> Code:
     """Move what the loop wrote into the leg; the code BUDGET means that there is more to do."""
     written = int(loop.written)
-    times, out = np.asarray(loop.times[:written]), np.asarray(loop.out[:written])
+    times, out = np.asarray(loop.times)[:written], np.asarray(loop.out)[:written]
     leg.points += [unpack(form, float(t), state) for t, state in zip(times, out, strict=True)]
     leg.accepted, leg.rejected = leg.accepted + int(loop.accepted), leg.rejected + int(loop.rejected)
     leg.end = unpack(form, float(loop.t), np.asarray(loop.state))
@@ -151,23 +152,23 @@ def _collect(form: Form, leg: Leg, loop: Loop, end: float) -> Code:
 
 def pack(form: Form, point: Point) -> np.ndarray:
     """[X | mean] of a point in this form."""
-    x = point.factor if form.gauged else point.factor @ point.factor.T
+    x = point.factor if form.is_factor else point.factor @ point.factor.T
     return np.concatenate([x, point.mean[:, None]], axis=1)
 
 
 def unpack(form: Form, t: float, state: np.ndarray) -> Point:
     """The point of a state [X | mean] in this form."""
     x, mean = np.array(state[:, :-1]), np.array(state[:, -1])
-    return Point(t, mean, x if form.gauged else np.linalg.cholesky(0.5 * (x + x.T)))
+    return Point(t, mean, x if form.is_factor else np.linalg.cholesky(0.5 * (x + x.T)))
 
 
 def _controls(state: np.ndarray, form: Form, options: Options, start_trace: float) -> Controls:
-    trace = float(np.sum(np.square(state[:, :-1])) if form.gauged else np.trace(state[:, :-1]))
+    trace = float(np.sum(np.square(state[:, :-1])) if form.is_factor else np.trace(state[:, :-1]))
     spread = max(float(np.abs(state[:, -1]).max(initial=0.0)), np.sqrt(trace)) or 1.0
     floor = [0.0, FLOOR_MEAN * spread]
     rest = options.rtol if options.stop_at_rest else -1.0
     numbers = (options.rtol, options.atol, floor, rest, start_trace)
-    return Controls(*(jnp.asarray(x, dtype=jnp.float64) for x in numbers), max_steps=jnp.zeros((), jnp.int32))
+    return Controls(*(_host(x) for x in numbers), _host(0, np.int32))
 
 
 def _jumps(model: Model, t: float, end: float) -> np.ndarray:
@@ -195,18 +196,18 @@ def _chunk(numbers: int) -> int:
     return int(np.clip(2e9 / (12 * 8 * float(numbers) ** 1.5 + 1e5), 4, 20_000))
 
 
-def _blank(t: float, state: np.ndarray) -> Loop:
-    zero, number = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float64)
-    values = jnp.asarray(state, dtype=jnp.float64)
+def _blank(form: Form, t: float, state: np.ndarray) -> Loop:
+    """A loop before it has begun, in NumPy: nothing is compiled for it."""
+    zero, number, size = _host(0, np.int32), _host(0.0), dop853.gauge_size(form, state.shape)
     return Loop(
-        t=jnp.asarray(t, dtype=jnp.float64),
+        t=_host(t),
         step=number,
-        state=values,
-        slope=jnp.zeros_like(values),
-        gauge=jnp.asarray(False),
+        state=_host(state),
+        slope=_host(np.zeros_like(state)),
+        gauge=_host(np.zeros((size, size))),
         written=zero,
-        times=jnp.zeros(0),
-        out=jnp.zeros(0),
+        times=_host(np.zeros(0)),
+        out=_host(np.zeros(0)),
         accepted=zero,
         rejected=zero,
         trace=number,
@@ -217,15 +218,14 @@ def _blank(t: float, state: np.ndarray) -> Loop:
 
 def _emptied(loop: Loop, group: np.ndarray) -> Loop:
     """The loop with fresh output buffers and counters."""
-    zero = jnp.zeros((), jnp.int32)
-    return loop._replace(
-        written=zero,
-        times=jnp.asarray(group, dtype=jnp.float64),
-        out=jnp.zeros((group.size, *loop.state.shape), dtype=jnp.float64),
-        accepted=zero,
-        rejected=zero,
-        code=zero,
-    )
+    zero = _host(0, np.int32)
+    out = _host(np.zeros((group.size, *loop.state.shape)))
+    return loop._replace(written=zero, times=_host(group), out=out, accepted=zero, rejected=zero, code=zero)
+
+
+def _host(value: ArrayLike, dtype: type = np.float64) -> jax.Array:
+    """A NumPy array under the type of a JAX one: jit takes it as it is, and nothing is compiled to make it."""
+    return cast(jax.Array, np.asarray(value, dtype=dtype))
 
 
 def _bracket(first: BlowUp, second: BlowUp | None, options: Options) -> BlowUp:

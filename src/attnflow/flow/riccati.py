@@ -50,8 +50,8 @@ def effective_head(layer: AbstractLayer) -> tuple[Operator | None, AnyArray] | N
     for term in terms:
         if isinstance(term, Affine):
             linear = term.A if linear is None else None
-        elif isinstance(term, SoftmaxAttention) and not hasattr(term.V, "left") and term.V.ndim == 0:
-            part = term.V * (term.B.dense() if hasattr(term.B, "left") else term.B)
+        elif isinstance(term, SoftmaxAttention) and not isinstance(term.V, LowRank) and term.V.ndim == 0:
+            part = term.V * (term.B.dense() if isinstance(term.B, LowRank) else term.B)
             bilinear = part if bilinear is None else _plus(bilinear, part)
         else:
             return None
@@ -140,7 +140,7 @@ def covariance_factors(
     advance = _advance_block if 4 * factor.shape[1] <= factor.shape[0] else _advance_dense
     norm = jax.lax.stop_gradient(spectral_norm(A))
 
-    def interval(carry: tuple[jax.Array, jax.Array, jax.Array], t: jax.Array) -> tuple[tuple, tuple]:
+    def interval(carry: _Carry, t: jax.Array) -> tuple[_Carry, tuple[jax.Array, jax.Array]]:
         start, columns, alive = carry
         moved, exists = advance(A, S, columns, t - start, norm)
         good = alive & exists
@@ -152,17 +152,14 @@ def covariance_factors(
     return factors, reached
 
 
-def spectral_norm(A: Float[AnyArray, "d d"]) -> jax.Array:
+def spectral_norm(A: Float[AnyArray, "d d"]) -> AnyArray:
     """||A||_2 up to a few per cent, by power iteration on A^T A from a fixed vector."""
-    A = jnp.asarray(A)
-    start = jnp.cos(jnp.arange(1.0, A.shape[0] + 1.0, dtype=A.dtype))
-
-    def body(_: int, vector: jax.Array) -> jax.Array:
+    module = jnp if isinstance(A, jax.Array) else np
+    vector = np.cos(np.arange(1.0, A.shape[0] + 1.0, dtype=A.dtype))
+    for _ in range(10):
         image = A.T @ (A @ vector)
-        return image / jnp.maximum(jnp.linalg.norm(image), jnp.finfo(A.dtype).tiny)
-
-    vector = jax.lax.fori_loop(0, 10, body, start)
-    return 1.05 * jnp.linalg.norm(A @ vector)
+        vector = image / module.maximum(module.linalg.norm(image), np.finfo(A.dtype).tiny)
+    return 1.05 * module.linalg.norm(A @ vector)
 
 
 def _advance_dense(
@@ -223,7 +220,8 @@ def block_radius(blocks: Float[AnyArray, "k d r"]) -> AnyArray:
 def square_root_step(moved: jax.Array, gain: jax.Array) -> jax.Array:
     """`moved` C^{-T} with C C^T = I - gain: not finite when I - gain is not positive definite.
 
-    The gradient of a step that is not finite is zero, so that a blow-up does not poison the gradient of what came before.
+    The gradient of a step that is not finite is zero, so that a blow-up does not poison the gradient of what came
+    before.
     """
     return _square_root_step(moved, gain)
 
@@ -268,7 +266,7 @@ def _propagator(A: jax.Array, S: jax.Array, h: jax.Array) -> tuple[jax.Array, ja
 
 
 def power_growth(powers: tuple[AnyArray, ...]) -> AnyArray:
-    """max(||A^3||^(1/3), ||A^4||^(1/4)) in the 1-norm: what the powers of A grow with, far below ||A||_1 if A is large."""
+    """max(||A^3||^(1/3), ||A^4||^(1/4)) in the 1-norm: what the powers of A grow with, often far below ||A||_1."""
     module = jnp if isinstance(powers[0], jax.Array) else np
     sizes = [module.abs(p).sum(axis=0).max() ** (1.0 / k) for k, p in ((3, powers[1]), (4, powers[2]))]
     return module.maximum(*sizes)

@@ -4,7 +4,8 @@ X = E W^{-1} E^T is the limit carried by the unstable subspace of A (E an orthon
 Lyapunov equation). Around it the flow is driven by A_c = A + X S, which has no unstable eigenvalue, so that nothing
 overflows:
 
-    cov(t) = X + e^{A_c t} (I - D N_c(t))^{-1} D e^{A_c^T t},  D = cov(0) - X,  N_c(t) = int_0^t e^{A_c^T s} S e^{A_c s} ds.
+    cov(t) = X + e^{A_c t} (I - D N_c(t))^{-1} D e^{A_c^T t},
+    D = cov(0) - X,  N_c(t) = int_0^t e^{A_c^T s} S e^{A_c s} ds.
 
 I - D N_c(t) stays well conditioned exactly when cov(0) reaches every unstable direction; a start of smaller rank has
 another limit than X, which this form cannot see.
@@ -43,7 +44,7 @@ class Shifted:
         if not np.linalg.cond(gap, 1) < WELL_REACHED * gap.size:
             return None
         cov = self.center + exponential @ np.linalg.solve(gap, offset) @ exponential.T
-        return 0.5 * (cov + cov.T)
+        return np.asarray(0.5 * (cov + cov.T))
 
 
 def shifted_flow(A: np.ndarray, S: np.ndarray, cov: np.ndarray) -> Shifted | None:
@@ -74,4 +75,4 @@ def top_factor(cov: np.ndarray, rank: int) -> np.ndarray:
     """A factor with `rank` columns of a covariance whose other eigenvalues are rounding."""
     eigenvalues, vectors = np.linalg.eigh(cov)
     kept = slice(cov.shape[0] - rank, None)
-    return vectors[:, kept] * np.sqrt(np.maximum(eigenvalues[kept], 0.0))
+    return np.asarray(vectors[:, kept] * np.sqrt(np.maximum(eigenvalues[kept], 0.0)))

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from .tableau import DENSE, ERROR_3, ERROR_5, NODES, STAGES, WEIGHTS
 
@@ -21,7 +23,7 @@ class Watch(NamedTuple):
     """What a form of the flow says of a state.
 
     The trace of the covariance and its rate, whether the form is still well conditioned, the speed of the moments
-    relative to their size, and whether the gauge pays.
+    relative to their size, and the gauge (a skew matrix, zero where it does not pay) for the steps to come.
     """
 
     trace: jax.Array
@@ -34,11 +36,13 @@ class Watch(NamedTuple):
 class Form(NamedTuple):
     """A form of the flow: its right-hand side and its watch, module-level functions so that jit caches them.
 
-    `gauged` says whether the right-hand side heeds the gauge flag.
+    `is_factor` says whether X is a factor, `gauged` whether it may be turned by a gauge. `field(t, state, gauge, args)`
+    and `watch(state, slope, gauge, args)` get the gauge of the present step, an array of shape (0, 0) where there is none.
     """
 
     field: Callable[[jax.Array, jax.Array, jax.Array, Any], jax.Array]
-    watch: Callable[[jax.Array, jax.Array, Any], Watch]
+    watch: Callable[[jax.Array, jax.Array, jax.Array, Any], Watch]
+    is_factor: bool
     gauged: bool
 
 
@@ -112,6 +116,22 @@ def _weighted(stages: Sequence[jax.Array], weights: dict[int, float]) -> jax.Arr
     return sum((w * stages[i] for i, w in weights.items()), start=jnp.zeros((), stages[0].dtype))
 
 
+def short_step(
+    field: Callable[[jax.Array, jax.Array], jax.Array], t: jax.Array, h: jax.Array, state: jax.Array, slope: jax.Array
+) -> jax.Array:
+    """The state after a step of length `h`, as accurate as the ends of the steps; a loop, so cheap to compile."""
+    rows = np.zeros((13, 12))
+    for i, row in enumerate((*STAGES[:12], WEIGHTS)):
+        rows[i, list(row)] = list(row.values())
+    table, nodes = jnp.asarray(rows, state.dtype), jnp.asarray(NODES, state.dtype)
+
+    def body(i: jax.Array, stages: jax.Array) -> jax.Array:
+        return stages.at[i].set(field(t + nodes[i] * h, state + h * jnp.tensordot(table[i], stages, 1)))
+
+    first = jnp.zeros((12, *state.shape), state.dtype).at[0].set(slope)
+    return state + h * jnp.tensordot(table[12], lax.fori_loop(1, 12, body, first), 1)
+
+
 def interpolant(t: jax.Array, old: jax.Array, trial: Trial) -> list[jax.Array]:
     """The coefficients of the interpolant of order 7 in the alternating basis of `evaluate`."""
     stages, h = [*trial.stages, trial.slope], trial.h
@@ -132,7 +152,7 @@ def evaluate(old: jax.Array, polynomial: list[jax.Array], x: jax.Array) -> jax.A
 
 
 def first_step(
-    form: Form, args: Any, t: jax.Array, state: jax.Array, slope: jax.Array, controls: Controls
+    form: Form, args: Any, t: jax.Array, state: jax.Array, slope: jax.Array, gauge: jax.Array, controls: Controls
 ) -> jax.Array:
     """The starting step of Hairer, Norsett and Wanner, from the sizes of both blocks."""
 
@@ -147,7 +167,7 @@ def first_step(
 
     size, speed = relative(state), relative(slope)
     guess = jnp.where((size < 1e-5) | (speed < 1e-5), 1e-6, 0.01 * size / jnp.maximum(speed, 1e-30))
-    ahead = form.field(t + guess, state + guess * slope, jnp.asarray(False), args)
+    ahead = form.field(t + guess, state + guess * slope, gauge, args)
     steepest = jnp.maximum(speed, relative(ahead - slope) / guess)
     order = (0.01 / jnp.maximum(steepest, 1e-30)) ** 0.125
     return jnp.minimum(100 * guess, jnp.where(steepest <= 1e-15, jnp.maximum(1e-6, guess * 1e-3), order))

@@ -54,7 +54,7 @@ def integrate_implicitly(
     leg.rejected += int(solution.stats["num_rejected_steps"])
     if solution.result == diffrax.RESULTS.event_occurred:
         slope = plain_factor_field(jnp.asarray(final), jnp.asarray(last), model)
-        seen = watch_factor(jnp.asarray(last), slope, model)
+        seen = watch_factor(jnp.asarray(last), slope, jnp.zeros((0, 0)), model)
         estimate = final + float(seen.trace / seen.trace_rate)
         return Code.BLOW_UP, BlowUp(final, estimate, estimate, Basis.NUMERICAL, "")
     if solution.result == diffrax.RESULTS.successful:
@@ -83,7 +83,7 @@ def _solve(
 
     def blown(t: jax.Array, y: jax.Array, args: Model, **kwargs: object) -> jax.Array:
         del kwargs
-        seen = watch_factor(y, plain_factor_field(t, y, args), args)
+        seen = watch_factor(y, plain_factor_field(t, y, args), jnp.zeros((0, 0)), args)
         soon = (seen.trace_rate > 0) & (seen.trace < BLOW_UP_REMAINING * t * seen.trace_rate)
         return soon & (seen.trace > BLOW_UP_GROWTH * start_trace)
 

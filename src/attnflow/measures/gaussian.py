@@ -6,12 +6,13 @@ import warnings
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float, PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
 
 from .._check import BadInput, covariance, parameter, real_array, require_semidefinite, require_shape
 from .._linalg import semidefinite_factor
-from .._types import AnyArray
+from .._types import AnyArray, ArrayLike
 
 
 class Gaussian(eqx.Module):
@@ -104,7 +105,7 @@ class Gaussian(eqx.Module):
     def sample(self, n: int, *, key: PRNGKeyArray) -> Float[jax.Array, "n d"]:
         """`n` independent tokens (n, d), drawn with the explicit JAX random `key`, in the dtype of the factor."""
         noise = jax.random.normal(key, (n, self.rank), dtype=jax.dtypes.canonicalize_dtype(self.factor.dtype))
-        return self.mean + noise @ self.factor.T
+        return jnp.asarray(self.mean) + noise @ jnp.asarray(self.factor).T
 
 
 class Moments(eqx.Module):

@@ -10,11 +10,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike
 from typing_extensions import override
 
 from .._check import BadInput, times
-from .._types import AnyArray
+from .._types import AnyArray, ArrayLike
 from .layer import AbstractLayer
 
 
@@ -88,8 +87,8 @@ class Piecewise(Depth):
             index = int(np.searchsorted(self.times, t, side="right")) - 1
             return self.models[min(index, len(self.models) - 1)]
         _require_same_structure(self.models)
-        index = jnp.clip(jnp.searchsorted(self.times, t, side="right") - 1, 0, len(self.models) - 1)
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves)[index], *self.models)
+        here = jnp.clip(jnp.searchsorted(self.times, t, side="right") - 1, 0, len(self.models) - 1)
+        return _mixed(lambda *leaves: jnp.stack(leaves)[here], self.models)
 
     @property
     @override
@@ -123,7 +122,7 @@ class Interpolated(Depth):
             stacked = jnp.stack(leaves)
             return (1 - weight) * stacked[index] + weight * stacked[index + 1]
 
-        return jax.tree.map(mix, *self.models)
+        return _mixed(mix, self.models)
 
     @property
     @override
@@ -144,7 +143,7 @@ class Interpolated(Depth):
 class Function(Depth):
     """Parameters given by any function of depth."""
 
-    function: Callable[[AnyArray], AbstractLayer]
+    function: Callable[[AnyArray], AbstractLayer]  # type: ignore[assignment]  # the door of the same name is static
 
     @override
     def at(self, t: float | AnyArray) -> AbstractLayer:
@@ -209,6 +208,12 @@ def _models_and_times(
 
 def _first_dim(layers: tuple[AbstractLayer, ...]) -> int | None:
     return next((layer.dim for layer in layers if layer.dim is not None), None)
+
+
+def _mixed(mix: Callable[..., AnyArray], layers: tuple[AbstractLayer, ...]) -> AbstractLayer:
+    """The layer whose parameters are `mix` of the parameters of all `layers`."""
+    mixed: AbstractLayer = jax.tree.map(mix, *layers)
+    return mixed
 
 
 def _signature(layer: AbstractLayer) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 from typing_extensions import override
 
 from .._check import parameter
 from .._linalg import Operator, times
-from .._types import AnyArray, Points, Vector
+from .._types import AnyArray, ArrayLike, Points, Vector
 from ..measures.gaussian import Gaussian, Moments
 from .layer import AbstractLayer, AffineMap
 from .softmax import common_dim, square_parameter
@@ -27,7 +27,7 @@ class Affine(AbstractLayer):
     A: Operator
     b: Vector | None
 
-    def __init__(self, A: ArrayLike | list, b: ArrayLike | None = None) -> None:
+    def __init__(self, A: ArrayLike, b: ArrayLike | None = None) -> None:
         self.A = square_parameter("A", A)
         self.b = None if b is None else parameter("b", b, ndim=(1,))
         common_dim(A=self.A, b=self.b)

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from .._linalg import Operator, dense, times
+from .._linalg import LowRank, Operator, dense, times
 from .._types import AnyArray, Points, Vector
 from ..measures.gaussian import Gaussian, Moments
 
@@ -29,7 +29,7 @@ class AffineMap(eqx.Module):
 
     def apply(self, block: Float[AnyArray, "d m"]) -> Float[AnyArray, "d m"]:
         """G @ block for a block of vectors (d, m)."""
-        if self.left is None:
+        if self.left is None or self.right is None:
             return self._dense_part(block)
         dim, inner = self.left.shape
         columns = block.shape[-1]
@@ -41,7 +41,7 @@ class AffineMap(eqx.Module):
         """The matrix G (d, d)."""
         dim = self.offset.shape[0]
         part = jnp.zeros((dim, dim), self.offset.dtype) if self.dense is None else dense(self.dense, dim)
-        return part if self.left is None else part + self.left @ self.right
+        return part if self.left is None or self.right is None else part + self.left @ self.right
 
     def __add__(self, other: AffineMap) -> AffineMap:
         """The sum of two velocities."""
@@ -77,8 +77,9 @@ class AbstractLayer(eqx.Module):
 def _sum_operators(one: Operator | None, two: Operator | None, dim: int) -> Operator | None:
     if one is None or two is None:
         return two if one is None else one
-    scalars = (getattr(one, "ndim", 2) == 0, getattr(two, "ndim", 2) == 0)
-    return one + two if all(scalars) else dense(one, dim) + dense(two, dim)
+    if not isinstance(one, LowRank) and not isinstance(two, LowRank) and one.ndim == two.ndim == 0:
+        return one + two
+    return dense(one, dim) + dense(two, dim)
 
 
 def _join(one: AnyArray | None, two: AnyArray | None, *, axis: int) -> AnyArray | None:

@@ -7,16 +7,16 @@ from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 from typing_extensions import override
 
 from .._check import BadInput, parameter, require_shape, require_square
 from .._linalg import LowRank, Operator, operator_dim, times, times_from_left
-from .._types import AnyArray, Points, Vector
+from .._types import AnyArray, ArrayLike, Points, Vector
 from ..measures.gaussian import Gaussian, Moments
 from .layer import AbstractLayer, AffineMap
 
-Parameter: TypeAlias = ArrayLike | LowRank | list
+Parameter: TypeAlias = ArrayLike | LowRank
 
 
 class SoftmaxAttention(AbstractLayer):

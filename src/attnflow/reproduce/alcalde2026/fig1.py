@@ -16,7 +16,8 @@ import xarray as xr
 from ..._atomic import replacing
 from ...doors.run import Run
 from ...doors.simulate import simulate
-from ...files.results import provenance, write_dataset
+from ...files.provenance import provenance
+from ...files.results import write_dataset
 from ...measures.gaussian import Gaussian
 from ...report.figure1 import Panel, regimes
 from ...transformer.block import Transformer
