@@ -13,7 +13,7 @@ def _pin() -> None:
     """Start again with one thread everywhere; thread pools read their sizes when they are loaded."""
     if os.environ.get(PINNED):
         return
-    one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
     environment = {**os.environ, **one, "XLA_FLAGS": flags, PINNED: "1", "JAX_ENABLE_X64": "1"}
     environment["EQX_ON_ERROR"] = "raise"  # the peers run as they are installed, with their run-time checks

@@ -113,6 +113,12 @@ def _long_time(d: int) -> list[Row]:
     factor = stepped(1e4)
     detail = ", ".join(f"{name} {1e3 * t:.3g} ms" for name, t in taken.items())
     return [
-        Row("long time: cost of t = 1e4 / cost of t = 1e2, shifted", taken["shifted 10000"] / taken["shifted 100"], 2.5, False, detail),
+        Row(
+            "long time: cost of t = 1e4 / cost of t = 1e2, shifted",
+            taken["shifted 10000"] / taken["shifted 100"],
+            2.5,
+            False,
+            detail,
+        ),
         Row("long time: deviation from square-root stepping", error(shifted(1e4), factor @ factor.T), 1e-12, False),
     ]

@@ -29,7 +29,7 @@ def rows(*, quick: bool = False) -> list[Row]:
     imported = _wall([sys.executable, "-c", "import attnflow"], dict(os.environ), repeats)
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "ATTNFLOW_CACHE": folder}
-        problem = os.path.join(folder, "problem.toml")
+        problem = str(pathlib.Path(folder) / "problem.toml")
         subprocess.run([*command, "init", problem], check=True, capture_output=True, env=environment)
         run = [*command, "simulate", problem, "--json"]
         cold = _wall(run, environment, 1)

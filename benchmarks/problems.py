@@ -44,7 +44,7 @@ def scipy_covariance(problem: Problem, end: float, rtol: float) -> np.ndarray:
     return solve_ivp(rate, (0.0, end), np.eye(d).ravel(), "DOP853", [end], rtol=rtol, atol=rtol).y[:, -1].reshape(d, d)
 
 
-@functools.partial(jax.jit, static_argnames=("solver", "rtol"))
+@functools.partial(jax.jit, static_argnames=("solver",))
 def diffrax_covariance(
     parameters: Problem, start: jax.Array, end: float, *, solver: diffrax.AbstractSolver, rtol: float
 ) -> jax.Array:
@@ -52,7 +52,7 @@ def diffrax_covariance(
     return _diffrax(_covariance_rate, parameters, start, end, solver, rtol)
 
 
-@functools.partial(jax.jit, static_argnames=("solver", "rtol"))
+@functools.partial(jax.jit, static_argnames=("solver",))
 def diffrax_factor(
     parameters: Problem, start: jax.Array, end: float, *, solver: diffrax.AbstractSolver, rtol: float
 ) -> jax.Array:
@@ -60,7 +60,7 @@ def diffrax_factor(
     return _diffrax(_factor_rate, parameters, start, end, solver, rtol)
 
 
-def _diffrax(rate, parameters, start, end, solver, rtol):  # noqa: ANN001, ANN202
+def _diffrax(rate, parameters, start, end, solver, rtol):
     return diffrax.diffeqsolve(
         diffrax.ODETerm(rate),
         solver,

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike as ArrayLike
+    from numpy.typing import ArrayLike as ArrayLike  # noqa: PLC0414 (a public name of this module)
 else:
     ArrayLike = Any  # what a user may give is checked by the doors, not by its type
 

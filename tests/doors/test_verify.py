@@ -86,7 +86,7 @@ def test_another_model_or_another_start_is_found(run):
 
 
 def test_times_that_are_shifted_are_found(run):
-    assert dataclasses.replace(run, ts=run.ts + [0.0, 0.01, 0.0]).verify().cov_error > 1e-4
+    assert dataclasses.replace(run, ts=run.ts + np.array([0.0, 0.01, 0.0])).verify().cov_error > 1e-4
 
 
 def test_numbers_that_are_not_finite_are_found(run):

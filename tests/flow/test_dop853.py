@@ -16,7 +16,7 @@ from scipy.integrate import solve_ivp
 
 from attnflow.flow import dop853, tableau
 from attnflow.flow.dop853 import Code, Span
-from attnflow.flow.step import Controls, Form, Watch
+from attnflow.flow.step import Controls, Form, Watch, evaluate, interpolant, short_step, try_step
 
 pytestmark = pytest.mark.usefixtures("x64")
 START = np.array([[0.7, 0.3], [-0.4, 1.1]])
@@ -54,7 +54,7 @@ def watch(state, slope, gauge, args):
     )
 
 
-FORM = Form(field, watch, is_factor=False)
+FORM = Form(field, watch, is_factor=False, gauged=False)
 
 
 def arguments(**changes):
@@ -93,7 +93,9 @@ def exact(args, ts, start=START, since=0.0):
         inside = np.union1d([t for t in ts if now < t <= edge], edge)
         stop = np.nextafter(edge, now)
         options = dict(method="DOP853", rtol=3e-14, atol=1e-15)
-        solution = solve_ivp(reference_field, (now, stop), state, t_eval=np.minimum(inside, stop), args=(args,), **options)
+        solution = solve_ivp(
+            reference_field, (now, stop), state, t_eval=np.minimum(inside, stop), args=(args,), **options
+        )
         out |= dict(zip(inside, solution.y.T, strict=True))
         state, now = solution.y[:, -1], edge
     return np.array([start if t == since else out[t].reshape(2, 2) for t in ts])
@@ -130,28 +132,23 @@ class TestAccuracy:
         assert int(tiny.accepted) == int(plain.accepted)
 
 
-def fixed_steps(count: int) -> float:
-    """The error at t = 2 after `count` equal steps."""
-    args, h = arguments(squares=-0.2), 2.0 / count
-    state = jnp.asarray(START)
-    for i in range(count):
-        state = step_of(args, state, i * h, h, inside=0.5).state
-    return float(np.abs(state - exact(args, [2.0])[-1]).max())
-
-
-def step_of(args, state, t: float, h: float, *, inside: float):
-    """One accepted step of length h, with an output at the fraction `inside`; the error control accepts everything."""
-    ts = jnp.asarray([t + inside * h, t + h])
-    span = Span(ts[1], ts, jnp.zeros(0))
-    loop = one_step(args, state, span, controls(atol=1e12), jnp.asarray(t), jnp.asarray(h))
-    assert int(loop.accepted) == 1
-    return loop
+def rate(t, state):
+    """The field of the order tests."""
+    return field(t, state, None, arguments(squares=-0.2))
 
 
 @jax.jit
-def one_step(args, state, span, controls, t, h):
-    loop = dop853.begin(FORM, args, state, t, span, controls)._replace(step=h)
-    return dop853.advance(FORM, args, loop, span, controls, record=False)
+def step(state, t, h):
+    """A step of length h, as it is."""
+    return try_step(rate, t, t + h, h, state, rate(t, state))._replace(field=None)
+
+
+def end_of(count: int) -> np.ndarray:
+    """The state at t = 2 after `count` equal steps."""
+    state, h = jnp.asarray(START), 2.0 / count
+    for i in range(count):
+        state = step(state, i * h, h).state
+    return np.asarray(state)
 
 
 def slope_of(errors, counts) -> float:
@@ -161,16 +158,33 @@ def slope_of(errors, counts) -> float:
 class TestOrder:
     def test_the_method_has_order_eight(self):
         counts = [4, 6, 8, 12]
-        assert slope_of([fixed_steps(n) for n in counts], counts) == pytest.approx(8.0, abs=0.6)
+        wanted = exact(arguments(squares=-0.2), [2.0])[-1]
+        assert slope_of([np.abs(end_of(n) - wanted).max() for n in counts], counts) == pytest.approx(8.0, abs=0.6)
 
     @pytest.mark.parametrize("inside", [0.21, 0.5, 0.83])
     def test_the_interpolant_has_order_seven(self, inside):
         """The error inside one step of length h is O(h^8)."""
-        args, lengths, errors = arguments(squares=-0.2), np.array([0.2, 0.3, 0.4, 0.5]), []
+        lengths, errors = np.array([0.2, 0.3, 0.4, 0.5]), []
         for h in lengths:
-            loop = step_of(args, jnp.asarray(START), 0.0, float(h), inside=inside)
-            errors.append(np.abs(loop.out[0] - exact(args, [inside * h])[-1]).max())
+            trial = step(jnp.asarray(START), 0.0, float(h))._replace(field=rate)
+            found = evaluate(jnp.asarray(START), interpolant(jnp.asarray(0.0), jnp.asarray(START), trial), inside)
+            errors.append(np.abs(found - exact(arguments(squares=-0.2), [inside * h])[-1]).max())
         assert slope_of(errors, 1 / lengths) == pytest.approx(8.0, abs=0.6)
+
+    def test_the_interpolant_meets_the_ends_of_the_step_and_its_slopes(self):
+        start = jnp.asarray(START)
+        trial = step(start, 0.3, 0.4)._replace(field=rate)
+        polynomial = interpolant(jnp.asarray(0.3), start, trial)
+        np.testing.assert_array_equal(evaluate(start, polynomial, 0.0), START)
+        np.testing.assert_allclose(evaluate(start, polynomial, 1.0), trial.state, rtol=1e-14)
+        at_start, at_end = (jax.jacfwd(lambda x: evaluate(start, polynomial, x))(x) for x in (0.0, 1.0))
+        np.testing.assert_allclose(at_start, 0.4 * rate(0.3, start), rtol=1e-12)
+        np.testing.assert_allclose(at_end, 0.4 * rate(0.7, trial.state), rtol=1e-12)
+
+    def test_a_short_step_is_a_step(self):
+        start = jnp.asarray(START)
+        found = short_step(rate, jnp.asarray(0.3), jnp.asarray(0.4), start, rate(0.3, start))
+        np.testing.assert_allclose(found, step(start, 0.3, 0.4).state, rtol=1e-14)
 
     def test_the_stages_of_the_tableau_sum_to_their_nodes(self):
         for node, row in zip(tableau.NODES, tableau.STAGES, strict=True):
@@ -278,7 +292,7 @@ class TestEvents:
             del gauge, args
             return jnp.full_like(state, -1.0) / jnp.sqrt(1.0 - t)
 
-        form = Form(rooted, watch, is_factor=False)
+        form = Form(rooted, watch, is_factor=False, gauged=False)
         span = Span(jnp.asarray(2.0), jnp.asarray([0.5, 2.0]), jnp.zeros(0))
         loop = dop853.begin(form, arguments(), jnp.asarray(START), jnp.asarray(0.0), span, controls())
         loop = dop853.advance(form, arguments(), loop, span, controls(), record=False)

@@ -257,7 +257,9 @@ def moments_of(kind: str, p):
     return out.mean, out.cov
 
 
-@pytest.mark.parametrize(("kind", "double"), [("scalar", False), ("scalar", True), ("matrix", False), ("piecewise", True)])
+@pytest.mark.parametrize(
+    ("kind", "double"), [("scalar", False), ("scalar", True), ("matrix", False), ("piecewise", True)]
+)
 def test_float32_input_stays_float32(kind, double):
     with jax.enable_x64(double):
         p = {name: jnp.asarray(value, jnp.float32) for name, value in numbers(kind).items()}

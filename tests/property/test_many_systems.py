@@ -124,4 +124,6 @@ def test_no_system_leaves_the_cone_or_lies_about_its_end(family, shape):
             error.add_note(f"default_rng({seed}), family {family}, ts = {ts.tolist()}, {run.status} by {run.engine}")
             raise
         ends[str(run.status)] += 1
-    assert ends["budget"] <= max(1, sum(ends.values()) // 20), ends
+    # Where the covariance grows along a null direction of the score, every step is shorter than the last: some wild
+    # systems are out of reach for any method, and saying so is the right answer.
+    assert ends["budget"] <= (max(3, sum(ends.values()) // 4) if family == "wild" else 1), ends

@@ -22,7 +22,10 @@ def heads(rng) -> list[dict]:
             "value_bias": rng.standard_normal(D),
         },
         {"B": 0.4 * rng.standard_normal((D, D)), "V": -0.8},
-        {"B": LowRank(0.4 * rng.standard_normal((D, 1)), rng.standard_normal((1, D))), "V": rng.standard_normal((D, D))},
+        {
+            "B": LowRank(0.4 * rng.standard_normal((D, 1)), rng.standard_normal((1, D))),
+            "V": rng.standard_normal((D, D)),
+        },
     ]
 
 
@@ -74,7 +77,9 @@ def test_a_transformer_is_itself_a_layer(rng):
     inner = Transformer([SoftmaxAttention(**p) for p in heads(rng)])
     outer = Transformer(attention=[inner], feedforward=Affine(A=0.5))
     tokens = rng.standard_normal((4, D))
-    np.testing.assert_allclose(outer.velocity(tokens, tokens), inner.velocity(tokens, tokens) + 0.5 * tokens, rtol=1e-13)
+    np.testing.assert_allclose(
+        outer.velocity(tokens, tokens), inner.velocity(tokens, tokens) + 0.5 * tokens, rtol=1e-13
+    )
 
 
 def test_a_transformer_is_a_pytree_of_its_parameters(rng):

@@ -76,7 +76,10 @@ def one(d=2) -> Affine:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Depth.piecewise([one(), one()], [0.0]), r"`times` must have 2 or 3 entries for 2 models: 1 were found"),
+        (
+            lambda: Depth.piecewise([one(), one()], [0.0]),
+            r"`times` must have 2 or 3 entries for 2 models: 1 were found",
+        ),
         (lambda: Depth.piecewise([one(), one()], [0.5, 1.0]), r"`times` must start at 0.*it starts at 0\.5"),
         (lambda: Depth.piecewise([one(), one()], [0.0, 0.0]), r"`times` must be strictly increasing: entry 1 is 0"),
         (lambda: Depth.piecewise([], [0.0]), r"`models` must hold at least one layer"),

@@ -182,10 +182,22 @@ SQUARE, OTHER = np.ones((3, 3)), np.ones((2, 2))
             r"`query_bias` must have shape \(2,\) to agree with `Q`",
         ),
         (lambda: SoftmaxAttention.from_qk(np.ones((2, 3)), np.ones((2, 3)), OTHER), r"`V` has d = 2"),
-        (lambda: SoftmaxAttention.from_qk(np.ones((2, 3)), np.ones((2, 3)), 1.0, scale=np.nan), r"`scale` must be fini"),
-        (lambda: SoftmaxAttention(B=LowRank(np.ones((3, 1)), np.ones((1, 2))), V=1.0), r"`B\.right` must have shape \(1, 3\)"),
-        (lambda: SoftmaxAttention(B=LowRank(np.ones((3, 1)), np.ones((2, 3))), V=1.0), r"`B\.right` must have shape \(1, 3\)"),
-        (lambda: SoftmaxAttention(B=LowRank(np.full((3, 1), np.nan), np.ones((1, 3))), V=1.0), r"`B\.left` must be finite"),
+        (
+            lambda: SoftmaxAttention.from_qk(np.ones((2, 3)), np.ones((2, 3)), 1.0, scale=np.nan),
+            r"`scale` must be fini",
+        ),
+        (
+            lambda: SoftmaxAttention(B=LowRank(np.ones((3, 1)), np.ones((1, 2))), V=1.0),
+            r"`B\.right` must have shape \(1, 3\)",
+        ),
+        (
+            lambda: SoftmaxAttention(B=LowRank(np.ones((3, 1)), np.ones((2, 3))), V=1.0),
+            r"`B\.right` must have shape \(1, 3\)",
+        ),
+        (
+            lambda: SoftmaxAttention(B=LowRank(np.full((3, 1), np.nan), np.ones((1, 3))), V=1.0),
+            r"`B\.left` must be finite",
+        ),
         (lambda: Affine(A=SQUARE, b=[1.0, 2.0]), r"`A` has d = 3, `b` has d = 2"),
         (lambda: Affine(A=np.ones((2, 3))), r"`A` must be square"),
         (lambda: Affine(A=SQUARE, b=[np.inf, 0, 0]), r"`b` must be finite"),

@@ -112,6 +112,6 @@ def _options(rtol: float, atol: float, max_steps: int, stop_at_rest: bool, engin
 
 
 def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, int | float | np.number) or not value >= 1 or value % 1 != 0:
+    if not isinstance(value, int | float | np.integer) or not value >= 1 or value % 1 != 0:
         raise BadInput(f"`{name}` must be a positive whole number: {value!r} was found.")
     return int(value)

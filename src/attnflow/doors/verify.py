@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -82,7 +83,7 @@ def _stretches(model: Model, ts: np.ndarray) -> list[tuple[float, np.ndarray]]:
     end = float(ts[-1]) if ts.size else 0.0
     cuts = [float(t) for t in model.jumps if t < end] if isinstance(model, Depth) else []
     edges = [0.0, *cuts, end]
-    return [(b, ts[(ts > a) & (ts <= b)]) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return [(b, ts[(ts > a) & (ts <= b)]) for a, b in itertools.pairwise(edges) if b > a]
 
 
 def _replay(

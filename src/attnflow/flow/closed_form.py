@@ -1,9 +1,9 @@
 """V = eta I on the host: the exact covariance at any time, and the exact blow-up time.
 
 Each step is certified free of blow-up. With S+ the positive part of S, a step of length h from the factor L is safe
-when lambda_max(L^T N+_h L) < 1, because N_s <= N+_s <= N+_h for all s <= h. Near a tangency this is far from sharp; with
-Q+ the positive part of A^T S + S A and N^Q_h its integral along the flow, N_s <= s (S + N^Q_h) for all s <= h, so that
-lambda_max(h L^T (S + N^Q_h) L) < 1 is another certificate. Where both fail, the first crossing of
+when lambda_max(L^T N+_h L) < 1, because N_s <= N+_s <= N+_h for all s <= h. Near a tangency this is far from sharp;
+with Q+ the positive part of A^T S + S A and N^Q_h its integral along the flow, N_s <= s (S + N^Q_h) for all s <= h, so
+that lambda_max(h L^T (S + N^Q_h) L) < 1 is another certificate. Where both fail, the first crossing of
 lambda_max(L^T N_s L) = 1 is the blow-up time; a change of sign of the determinant would miss even multiplicities.
 
 Source: this package, docs/theory/closed-form.md.
@@ -38,7 +38,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 class Propagator:
-    """e^{Ah} L, L^T N_h L and a bound of the latter for any factor L and step h, with the pairs of recent steps kept."""
+    """e^{Ah} L, L^T N_h L and a bound of the latter for any factor L and step h; the pairs of recent steps are kept."""
 
     def __init__(self, A: np.ndarray, S: np.ndarray) -> None:
         eigenvalues = np.linalg.eigvalsh(S)
@@ -78,10 +78,11 @@ class Propagator:
         blocks = taylor_block(self.A, factor, scale)
         if h * scale > float(block_radius(blocks)):
             half, *gains = self._block_step(factor, 0.5 * h)
-            moved, *more = self._block_step(half, 0.5 * h)
-            return moved, *(one + two for one, two in zip(gains, more, strict=True))
+            end, *more = self._block_step(half, 0.5 * h)
+            return end, *(one + two for one, two in zip(gains, more, strict=True))
         moved, gain = block_values(blocks, self.S, h * scale, scale)
-        return moved, gain, *(block_values(blocks, bound, h * scale, scale)[1] for bound in self._bounds)
+        bounds = (block_values(blocks, bound, h * scale, scale)[1] for bound in self._bounds)
+        return np.asarray(moved), *(np.asarray(x) for x in (gain, *bounds))
 
     def _pair(self, h: float, slack: float) -> tuple[np.ndarray, ...]:
         for kept, pair in self._pairs.items():

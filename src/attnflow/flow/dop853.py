@@ -235,7 +235,9 @@ def _write(loop: Loop, trial: Trial, keep: jax.Array, span: Span) -> tuple[jax.A
             def value(t: jax.Array) -> jax.Array:
                 return evaluate(loop.state, polynomial, (t - loop.t) / trial.h)
 
-        return lax.fori_loop(loop.written, inside, lambda i, out: out.at[i].set(value(span.ts[i])), loop.out)
+        return jnp.asarray(
+            lax.fori_loop(loop.written, inside, lambda i, out: out.at[i].set(value(span.ts[i])), loop.out)
+        )
 
     out = lax.cond(inside > loop.written, fill, lambda: loop.out)
     place = jnp.maximum(last - 1, 0)

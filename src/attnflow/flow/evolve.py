@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -169,8 +169,8 @@ def _controls(start: Gaussian, rtol: float, atol: float, max_steps: int, dtype: 
     trace = jnp.sum(jnp.square(start.factor))
     spread = jnp.maximum(jnp.max(jnp.abs(start.mean)), jnp.sqrt(trace))
     floor = jnp.stack([jnp.zeros((), dtype), 1e-3 * jnp.where(spread > 0, spread, 1.0)])
-    numbers = (jnp.asarray(x, dtype) for x in (rtol, atol, floor, -1.0, trace))
-    return Controls(*numbers, jnp.asarray(max_steps, jnp.int32))
+    numbers = [jnp.asarray(x, dtype) for x in (rtol, atol, floor, -1.0, trace)]
+    return Controls._make([*numbers, jnp.asarray(max_steps, jnp.int32)])
 
 
 def _forward(model: Model, start: Gaussian, ts: jax.Array, config: tuple[float, float, int]) -> tuple[Any, Any]:
@@ -208,7 +208,7 @@ def _by_diffrax(
     if jumps is not None:
         controller = diffrax.ClipStepSizeController(controller, jump_ts=jumps)
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(plain_factor_field),
+        diffrax.ODETerm(cast(Any, plain_factor_field)),
         diffrax.Dopri8(),
         t0=0.0,
         t1=ts[-1],

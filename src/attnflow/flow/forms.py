@@ -31,7 +31,7 @@ def factor_field(t: jax.Array, state: jax.Array, gauge: jax.Array, model: Model)
 def plain_factor_field(t: jax.Array, state: jax.Array, model: Model) -> jax.Array:
     """[L | mean]' = [G L | G mean + c]: here L(t) = Psi(t) L(0) with the flow's own transition matrix Psi."""
     affine = layer_at(model, t).at_gaussian(Gaussian(state[:, -1], state[:, :-1]))
-    return affine.apply(state).at[:, -1].add(affine.offset)
+    return jnp.asarray(affine.apply(state)).at[:, -1].add(affine.offset)
 
 
 def covariance_field(t: jax.Array, state: jax.Array, gauge: jax.Array, model: Model) -> jax.Array:
@@ -89,9 +89,9 @@ def _next_gauge(size: jax.Array, inner: jax.Array) -> jax.Array:
         sums = eigenvalues[:, None] + eigenvalues[None, :]
         filtered = sums / (jnp.square(sums) + jnp.square(GAUGE_FILTER * _positive(eigenvalues[-1])))
         skew = vectors @ (filtered * (vectors.T @ (inner.T - inner) @ vectors)) @ vectors.T
-        return 0.5 * (skew - skew.T)
+        return jnp.asarray(0.5 * (skew - skew.T))
 
-    return jax.lax.cond(pays, solve, lambda: jnp.zeros_like(size))
+    return jnp.asarray(jax.lax.cond(pays, solve, lambda: jnp.zeros_like(size)))
 
 
 def _positive(number: jax.Array) -> jax.Array:
@@ -99,7 +99,7 @@ def _positive(number: jax.Array) -> jax.Array:
 
 
 def _relative(rate: jax.Array, value: jax.Array) -> jax.Array:
-    return jnp.linalg.norm(rate) / _positive(jnp.linalg.norm(value))
+    return jnp.asarray(jnp.linalg.norm(rate) / _positive(jnp.linalg.norm(value)))
 
 
 FACTOR = Form(factor_field, watch_factor, is_factor=True, gauged=True)

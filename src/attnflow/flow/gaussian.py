@@ -65,7 +65,7 @@ def flow_gaussian(
     for i, (layer, stop) in enumerate(spans):
         wanted = None if ts is None else ts[(ts > place.t) & (ts <= stop)]
         legs.append(_leg(layer, place, stop, wanted, options, progress, last=i == len(spans) - 1))
-        known = None if ts is None else set(wanted)
+        known = None if wanted is None else set(wanted.tolist())
         points += [p for p in legs[-1].points if known is None or p.t in known]
         place = legs[-1].end
         if legs[-1].status is not Status.REACHED_END:
@@ -91,7 +91,7 @@ def _leg(
             "`engine` = 'covariance_ode' needs a well-conditioned covariance of full rank: this start is not; "
             "use 'factor_ode' or leave `engine` out."
         )
-    if head is not None and not options.stop_at_rest:
+    if head is not None and not isinstance(model, Depth) and not options.stop_at_rest:
         return follow(model, head, place, stop, ts, options, progress, last=last)
     return integrate(model, place, stop, ts, options, progress)
 

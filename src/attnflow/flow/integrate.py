@@ -98,7 +98,9 @@ def _drive(
             chunk = min(_chunk(state.size), STIFF_STEPS, options.max_steps - leg.accepted - leg.rejected)
             span = Span(*(_host(x) for x in (goal, group, jumps)))
             controls = controls._replace(max_steps=_host(chunk, np.int32))
-            loop = _advance(form, model, _emptied(loop, group), _host(fresh, np.bool_), span, controls, record=ts is None)
+            loop = _advance(
+                form, model, _emptied(loop, group), _host(fresh, np.bool_), span, controls, record=ts is None
+            )
             fresh, code = False, _collect(form, leg, loop, end)
             remaining = None if remaining is None else remaining[int(loop.written) :]
             progress(leg.end.t)
@@ -168,7 +170,7 @@ def _controls(state: np.ndarray, form: Form, options: Options, start_trace: floa
     floor = [0.0, FLOOR_MEAN * spread]
     rest = options.rtol if options.stop_at_rest else -1.0
     numbers = (options.rtol, options.atol, floor, rest, start_trace)
-    return Controls(*(_host(x) for x in numbers), _host(0, np.int32))
+    return Controls._make([*(_host(x) for x in numbers), _host(0, np.int32)])
 
 
 def _jumps(model: Model, t: float, end: float) -> np.ndarray:

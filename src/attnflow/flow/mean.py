@@ -31,7 +31,7 @@ class ScalarHead:
     @property
     def S(self) -> np.ndarray:
         """B + B^T, which drives the covariance."""
-        return self.B + self.B.T
+        return np.asarray(self.B + self.B.T)
 
 
 def closed_mean(head: ScalarHead, mean: np.ndarray, factor: np.ndarray) -> tuple[MeanFlow, str] | None:
@@ -60,7 +60,7 @@ def growth(rate: float | np.ndarray, t: float) -> np.ndarray:
     """n(t) = (e^{2 a t} - 1) / (2 a), with its limit t at a = 0."""
     a = np.asarray(rate, dtype=np.float64)
     safe = np.where(a == 0, 1.0, a)
-    return np.where(a == 0, t, np.expm1(2 * safe * t) / (2 * safe))
+    return np.asarray(np.where(a == 0, t, np.expm1(2 * safe * t) / (2 * safe)))
 
 
 def _affine(head: ScalarHead, mean: np.ndarray) -> MeanFlow:
@@ -79,7 +79,7 @@ def _scalar(head: ScalarHead, rate: float, mean: np.ndarray, factor: np.ndarray)
     def at(t: float) -> np.ndarray:
         n = growth(rate, t)
         root = np.sqrt(1.0 - n * values)
-        return np.exp((rate + head.eta) * t) * (mean + lift @ (image * n / (root * (1.0 + root))))
+        return np.asarray(np.exp((rate + head.eta) * t) * (mean + lift @ (image * n / (root * (1.0 + root)))))
 
     return at
 
@@ -88,6 +88,6 @@ def _diagonal(head: ScalarHead, variances: np.ndarray, mean: np.ndarray) -> Mean
     rates, slopes = np.diag(head.A), np.diag(head.S)
 
     def at(t: float) -> np.ndarray:
-        return np.exp((rates + head.eta) * t) * mean / np.sqrt(1.0 - growth(rates, t) * slopes * variances)
+        return np.asarray(np.exp((rates + head.eta) * t) * mean / np.sqrt(1.0 - growth(rates, t) * slopes * variances))
 
     return at

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.polynomial.legendre import leggauss
 
-from .._linalg import Operator, dense
+from .._linalg import LowRank, Operator, dense
 from .._types import AnyArray
 from ..transformer.block import Transformer
 from ..transformer.feedforward import Affine
@@ -102,8 +102,7 @@ def taylor_block(
     blocks = [factor]
     for k in range(1, BLOCK_DEGREE + 1):
         blocks.append((A @ blocks[-1]) / (scale * k))
-    module = jnp if isinstance(blocks[-1], jax.Array) else np
-    return module.stack(blocks)
+    return jnp.stack(blocks) if isinstance(blocks[-1], jax.Array) else np.stack(blocks)
 
 
 def block_values(
@@ -138,7 +137,7 @@ def covariance_factors(
     """
     A, S, factor, ts = (jnp.asarray(x) for x in (A, S, factor, ts))
     advance = _advance_block if 4 * factor.shape[1] <= factor.shape[0] else _advance_dense
-    norm = jax.lax.stop_gradient(spectral_norm(A))
+    norm = jnp.asarray(jax.lax.stop_gradient(spectral_norm(A)))
 
     def interval(carry: _Carry, t: jax.Array) -> tuple[_Carry, tuple[jax.Array, jax.Array]]:
         start, columns, alive = carry
@@ -147,7 +146,7 @@ def covariance_factors(
         kept = jnp.where(good, moved, columns)
         return (t, kept, good), (kept, good)
 
-    first = (jnp.zeros((), ts.dtype), factor, jnp.asarray(True))
+    first: _Carry = (jnp.zeros((), ts.dtype), factor, jnp.asarray(True))
     _, (factors, reached) = jax.lax.scan(interval, first, ts)
     return factors, reached
 
@@ -159,7 +158,8 @@ def spectral_norm(A: Float[AnyArray, "d d"]) -> AnyArray:
     for _ in range(10):
         image = A.T @ (A @ vector)
         vector = image / module.maximum(module.linalg.norm(image), np.finfo(A.dtype).tiny)
-    return 1.05 * module.linalg.norm(A @ vector)
+    norm: AnyArray = 1.05 * module.linalg.norm(A @ vector)
+    return norm
 
 
 def _advance_dense(
@@ -190,7 +190,8 @@ def _advance_block(
         blocks = taylor_block(A, columns, scale)
         x = jnp.minimum(total - done, jax.lax.stop_gradient(block_radius(blocks)))
         moved, gain = block_values(blocks, S, x, scale)
-        return jnp.where(x >= total - done, total, done + x), *_kept(columns, moved, gain)
+        done = jnp.where(x >= total - done, total, done + x)
+        return done, *_kept(columns, jnp.asarray(moved), jnp.asarray(gain))
 
     start = (jnp.zeros((), total.dtype), factor, jnp.asarray(True))
     _, columns, alive = eqxi.while_loop(
@@ -213,7 +214,8 @@ def block_radius(blocks: Float[AnyArray, "k d r"]) -> AnyArray:
     tiny = np.finfo(np.float64).tiny
     ratio = np.finfo(blocks.dtype).eps * 0.5 * first / module.maximum(last, tiny)
     ratio = module.where(last > 0, ratio, np.finfo(blocks.dtype).max)
-    return module.minimum(module.maximum(ratio, tiny) ** (1.0 / BLOCK_DEGREE), BLOCK_RADIUS)
+    radius: AnyArray = module.minimum(module.maximum(ratio, tiny) ** (1.0 / BLOCK_DEGREE), BLOCK_RADIUS)
+    return radius
 
 
 @jax.custom_vjp
@@ -258,15 +260,18 @@ def _propagator(A: jax.Array, S: jax.Array, h: jax.Array) -> tuple[jax.Array, ja
     count = jnp.maximum(jnp.ceil(jnp.log2(jnp.maximum(h * growth / TAYLOR_RADIUS, 1.0))), 0.0)
     pair = taylor_pair(A, S, h * 2.0**-count, powers)
 
-    def body(carry: tuple[jax.Array, tuple[jax.Array, jax.Array]]) -> tuple:
-        return carry[0] + 1, doubled(*carry[1])
+    def body(carry: _Carry) -> _Carry:
+        exponential, gramian = doubled(*carry[1:])
+        return carry[0] + 1, jnp.asarray(exponential), jnp.asarray(gramian)
 
-    start = (jnp.zeros((), count.dtype), pair)
-    return eqxi.while_loop(lambda c: c[0] < count, body, start, max_steps=64, kind="checkpointed")[1]
+    start: _Carry = (jnp.zeros((), count.dtype), jnp.asarray(pair[0]), jnp.asarray(pair[1]))
+    _, exponential, gramian = eqxi.while_loop(lambda c: c[0] < count, body, start, max_steps=64, kind="checkpointed")
+    return exponential, gramian
 
 
 def power_growth(powers: tuple[AnyArray, ...]) -> AnyArray:
     """max(||A^3||^(1/3), ||A^4||^(1/4)) in the 1-norm: what the powers of A grow with, often far below ||A||_1."""
     module = jnp if isinstance(powers[0], jax.Array) else np
     sizes = [module.abs(p).sum(axis=0).max() ** (1.0 / k) for k, p in ((3, powers[1]), (4, powers[2]))]
-    return module.maximum(*sizes)
+    growth: AnyArray = module.maximum(*sizes)
+    return growth

@@ -37,7 +37,7 @@ class Form(NamedTuple):
     """A form of the flow: its right-hand side and its watch, module-level functions so that jit caches them.
 
     `is_factor` says whether X is a factor, `gauged` whether it may be turned by a gauge. `field(t, state, gauge, args)`
-    and `watch(state, slope, gauge, args)` get the gauge of the present step, an array of shape (0, 0) where there is none.
+    and `watch(state, slope, gauge, args)` get the gauge of the present step, of shape (0, 0) where there is none.
     """
 
     field: Callable[[jax.Array, jax.Array, jax.Array, Any], jax.Array]
@@ -89,21 +89,17 @@ def try_step(
 
 def error_of(old: jax.Array, trial: Trial, controls: Controls) -> jax.Array:
     """The larger of the errors of X and of the mean relative to their tolerances; at most 1 for a good step."""
-    size = jnp.max(jnp.maximum(jnp.abs(old), jnp.abs(trial.state)), axis=0)
-    largest = jnp.concatenate([jnp.full(size.size - 1, jnp.max(size[:-1], initial=0.0)), size[-1:]])
-    unit = jnp.maximum(largest, jnp.finfo(old.dtype).tiny)  # squares of scaled errors cannot overflow
-    fifth = jnp.sum(jnp.square(_weighted(trial.stages, ERROR_5) / unit), axis=0)
-    third = jnp.sum(jnp.square(_weighted(trial.stages, ERROR_3) / unit), axis=0)
 
     def block(part: slice, floor: jax.Array) -> jax.Array:
-        count = old[:, part].size
-        if count == 0:
+        if old[:, part].size == 0:
             return jnp.zeros((), old.dtype)
-        high = jnp.sum(fifth[part]) / count
-        bottom = jnp.sqrt(high + 0.01 * jnp.sum(third[part]) / count)
+        stages = [stage[:, part] for stage in trial.stages]
+        size = jnp.maximum(jnp.max(jnp.abs(old[:, part])), jnp.max(jnp.abs(trial.state[:, part])))
+        shrink = 1.0 / jnp.maximum(size, jnp.finfo(old.dtype).tiny)  # squares of scaled errors cannot overflow
+        high = jnp.mean(jnp.square(shrink * _weighted(stages, ERROR_5)))
+        bottom = jnp.sqrt(high + 0.01 * jnp.mean(jnp.square(shrink * _weighted(stages, ERROR_3))))
         quotient = jnp.where(bottom > 0, high / jnp.where(bottom > 0, bottom, 1.0), bottom)
-        scale = unit[part][0] / _tolerance(largest[part][0], floor, controls)
-        return trial.h * (quotient * scale) / CAUTION
+        return trial.h * (quotient / (shrink * _tolerance(size, floor, controls))) / CAUTION
 
     return jnp.maximum(block(slice(None, -1), controls.floor[0]), block(slice(-1, None), controls.floor[1]))
 

@@ -6,6 +6,8 @@ explicit method must resolve them, an implicit one need not.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import diffrax
 import equinox as eqx
 import jax
@@ -45,10 +47,11 @@ def integrate_implicitly(
     room = max(1, min(10_000, options.max_steps - leg.accepted - leg.rejected))
     numbers = [jnp.asarray(x) for x in (options.rtol, options.atol, leg.end.t, end, start_trace)]
     solution = _solve(model, state, numbers, wanted, room)
-    times, states = np.asarray(solution.ts[0]), np.asarray(solution.ys[0])
-    reached = np.isfinite(times)
-    leg.points += [_point(t, y) for t, y in zip(times[reached], states[reached], strict=True)]
-    final, last = float(solution.ts[1][0]), np.asarray(solution.ys[1][0])
+    times, states = cast(list[jax.Array], solution.ts), cast(list[jax.Array], solution.ys)
+    at, steps = np.asarray(times[0]), np.asarray(states[0])
+    reached = np.isfinite(at)
+    leg.points += [_point(t, y) for t, y in zip(at[reached], steps[reached], strict=True)]
+    final, last = float(times[1][0]), np.asarray(states[1][0])
     leg.end = _point(final, last)
     leg.accepted += int(solution.stats["num_accepted_steps"])
     leg.rejected += int(solution.stats["num_rejected_steps"])
@@ -69,7 +72,7 @@ def _point(t: float, state: np.ndarray) -> Point:
 @eqx.filter_jit
 def _jacobian(t: jax.Array, state: jax.Array, model: Model) -> Float[jax.Array, "m m"]:
     flat = jax.jacfwd(lambda x: plain_factor_field(t, x.reshape(state.shape), model).ravel())
-    return flat(state.ravel())
+    return jnp.asarray(flat(state.ravel()))
 
 
 @eqx.filter_jit
@@ -88,8 +91,8 @@ def _solve(
         return soon & (seen.trace > BLOW_UP_GROWTH * start_trace)
 
     inner = diffrax.SubSaveAt(steps=True) if wanted is None else diffrax.SubSaveAt(ts=wanted)
-    return diffrax.diffeqsolve(
-        diffrax.ODETerm(plain_factor_field),
+    solution: diffrax.Solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(cast(Any, plain_factor_field)),
         diffrax.Kvaerno5(),
         t0=begin,
         t1=end,
@@ -102,3 +105,4 @@ def _solve(
         max_steps=room,
         throw=False,
     )
+    return solution
