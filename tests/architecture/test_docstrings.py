@@ -1,6 +1,7 @@
 """Every public name is documented, and so is every public parameter of it and of its public methods."""
 
 import enum
+import functools
 import inspect
 import re
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 import attnflow
 
 DESCRIPTORS = (staticmethod, classmethod)
+PROPERTIES = (property, functools.cached_property)
 
 
 def public_objects() -> Iterator[tuple[str, object]]:
@@ -24,7 +26,7 @@ def public_objects() -> Iterator[tuple[str, object]]:
 
 
 def is_documentable(member: object) -> bool:
-    return isinstance(member, (*DESCRIPTORS, property)) or inspect.isroutine(member)
+    return isinstance(member, (*DESCRIPTORS, *PROPERTIES)) or inspect.isroutine(member)
 
 
 def documentation(value: object) -> str:
@@ -36,7 +38,7 @@ def documentation(value: object) -> str:
 
 
 def parameters(value: object) -> list[str]:
-    if isinstance(value, property) or (inspect.isclass(value) and issubclass(value, (enum.Enum, Exception))):
+    if isinstance(value, PROPERTIES) or (inspect.isclass(value) and issubclass(value, (enum.Enum, Exception))):
         return []
     names = inspect.signature(value).parameters  # type: ignore[arg-type]
     return [name for name in names if name not in {"self", "cls"} and not name.startswith("_")]

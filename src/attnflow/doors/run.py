@@ -33,7 +33,9 @@ class Run:
     bracket (`lower`, `upper`, `estimate`, `basis`), filled also when it is known to lie beyond the last time. `engine`
     and `mean_engine` say what computed covariance and mean at the end, `stretches` what ran where; `exact` is False
     when a layer enters by its statistical linearisation. `statements` says what each number rests on, `notes` what else
-    happened. `until` is the time up to which `at` answers.
+    happened. `until` is the time up to which `at` answers; `accepted` and `rejected` count the steps of the ODE engines.
+    `model`, `start`, `options` and `seed` are the problem (`model` is None when a file could not restore it, `description`
+    is the model as JSON), `provenance` the versions that computed it.
 
     Source: :cite:alcalde2026, eq. (2.6).
     """
@@ -60,45 +62,6 @@ class Run:
     seed: int | None
     provenance: dict[str, str]
     description: dict[str, Any]
-
-    @staticmethod
-    def from_solution(
-        solution: Solution, *, model: Model, start: Gaussian, requested: np.ndarray | None, end: float,
-        options: Options, seed: int | None,
-    ) -> Run:  # fmt: skip
-        """The result of `simulate` from what the flow computed."""
-        from ..files.description import describe
-        from ..files.provenance import provenance
-
-        d, r = start.dim, start.rank
-        ts = np.array([p.t for p in solution.points])
-        asked = ts if requested is None else requested
-        if requested is None and solution.status is not Status.REACHED_END:
-            asked = np.append(ts[ts < end], end)
-        return Run(
-            status=solution.status,
-            ts=ts,
-            mean=np.array([p.mean for p in solution.points]).reshape(ts.size, d),
-            factor=np.array([p.factor for p in solution.points]).reshape(ts.size, d, r),
-            requested=asked,
-            reached=np.isin(asked, ts),
-            until=_until(solution, ts),
-            blow_up=solution.blow_up,
-            engine=solution.engine,
-            mean_engine=solution.mean_engine,
-            exact=solution.exact,
-            stretches=tuple(solution.stretches),
-            statements=solution.statements,
-            notes=tuple(solution.notes),
-            accepted=solution.accepted,
-            rejected=solution.rejected,
-            model=model,
-            start=start,
-            options=options,
-            seed=seed,
-            provenance=provenance(),
-            description=describe(model),
-        )
 
     @functools.cached_property
     def cov(self) -> np.ndarray:
@@ -204,6 +167,45 @@ class Run:
             f"Run({self.status.value}{last}, {self.ts.size} times, d = {self.start.dim}, rank {self.rank}, "
             f"{self.engine}, mean {self.mean_engine}{blow})"
         )
+
+
+def run_from_solution(
+    solution: Solution, *, model: Model, start: Gaussian, requested: np.ndarray | None, end: float,
+    options: Options, seed: int | None,
+) -> Run:  # fmt: skip
+    """The result of `simulate` from what the flow computed."""
+    from ..files.description import describe
+    from ..files.provenance import provenance
+
+    d, r = start.dim, start.rank
+    ts = np.array([p.t for p in solution.points])
+    asked = ts if requested is None else requested
+    if requested is None and solution.status is not Status.REACHED_END:
+        asked = np.append(ts[ts < end], end)
+    return Run(
+        status=solution.status,
+        ts=ts,
+        mean=np.array([p.mean for p in solution.points]).reshape(ts.size, d),
+        factor=np.array([p.factor for p in solution.points]).reshape(ts.size, d, r),
+        requested=asked,
+        reached=np.isin(asked, ts),
+        until=_until(solution, ts),
+        blow_up=solution.blow_up,
+        engine=solution.engine,
+        mean_engine=solution.mean_engine,
+        exact=solution.exact,
+        stretches=tuple(solution.stretches),
+        statements=solution.statements,
+        notes=tuple(solution.notes),
+        accepted=solution.accepted,
+        rejected=solution.rejected,
+        model=model,
+        start=start,
+        options=options,
+        seed=seed,
+        provenance=provenance(),
+        description=describe(model),
+    )
 
 
 def _until(solution: Solution, ts: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from ..measures.gaussian import Gaussian
 from ..transformer.depth import Depth, Model
 from ..transformer.layer import AbstractLayer
 from .progress import progress_bar
-from .run import Run
+from .run import Run, run_from_solution
 
 ENGINES = ("closed_form", "factor_ode", "covariance_ode")
 
@@ -58,7 +58,7 @@ def simulate(
     options = _options(rtol, atol, max_steps, stop_at_rest, engine)
     with jax.enable_x64(True), progress_bar(end, progress) as report:
         solution = flow_gaussian(model, start, end, requested, options, report)
-    return Run.from_solution(
+    return run_from_solution(
         solution, model=model, start=start, requested=requested, end=end, options=options, seed=seed
     )
 
