@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 class Run:
     """The flow of a Gaussian at the times that were reached.
 
-    `status` says how it ended. `ts` (t,), `mean` (t, d), `factor` (t, d, r) and `cov` (t, d, d) hold the reached times
-    only; `requested` (q,) the times asked for and `reached` (q,) which of them were reached. `blow_up` is None or a
-    bracket (`lower`, `upper`, `estimate`, `basis`), filled also when it is known to lie beyond the last time. `engine`
-    and `mean_engine` say what computed covariance and mean at the end, `stretches` what ran where; `exact` is False
-    when a layer enters by its statistical linearisation. `statements` says what each number rests on, `notes` what else
-    happened. `until` is the time up to which `at` answers; `accepted` and `rejected` count the steps of the ODE engines.
-    `model`, `start`, `options` and `seed` are the problem (`model` is None when a file could not restore it, `description`
-    is the model as JSON), `provenance` the versions that computed it.
+    `status` says how it ended. `ts` (t,), `mean` (t, d), `factor` (t, d, r) and `cov` (t, d, d) hold the reached
+    times only; `requested` (q,) the times asked for and `reached` (q,) which of them were reached. `blow_up` is None or
+    a bracket (`lower`, `upper`, `estimate`, `basis`), filled also when it is known to lie beyond the last time.
+    `engine` and `mean_engine` say what computed covariance and mean at the end, `stretches` what ran where; `exact` is
+    False when a layer enters by its statistical linearisation. `statements` says what each number rests on, `notes`
+    what else happened. `until` is the time up to which `at` answers; `accepted` and `rejected` count the steps of the
+    ODE engines. `model`, `start`, `options` and `seed` are the problem (`model` is None when a file could not restore
+    it; `description` is the model as JSON), `provenance` the versions that computed it.
 
     Source: :cite:alcalde2026, eq. (2.6).
     """
@@ -112,7 +112,7 @@ class Run:
         return Gaussian(solution.points[-1].mean, solution.points[-1].factor)
 
     def verify(self, *, rtol: float = 1e-11) -> Verification:
-        """Replay the run by SciPy's DOP853 on the factor form, and measure the largest relative differences.
+        """Replay the run by SciPy's DOP853 on the factor form to `rtol`, and measure the largest relative differences.
 
         Raises BadInput when the model could not be restored from a file.
         """
