@@ -61,8 +61,8 @@ def evolve(
 
     jit, vmap and grad (reverse mode) pass through it; the dtype follows the input. When every head is softmax with a
     scalar V and the parameters are constant, the covariance is its closed form; otherwise, and for the mean, the
-    DOP853 loop runs and gradients come from `diffrax`. `rtol` and `atol` as in `attnflow.simulate`; `max_steps` bounds the
-    steps. `start`: mean (d,), factor (d, r). Nothing is checked but shapes.
+    DOP853 loop runs and gradients come from `diffrax`. `rtol` and `atol` as in `attnflow.simulate`; `max_steps` bounds
+    the steps. `start`: mean (d,), factor (d, r). Nothing is checked but shapes.
 
     Raises BadInput when the dimensions of `model` and `start` differ.
 
