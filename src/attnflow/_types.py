@@ -16,6 +16,7 @@ else:
     ArrayLike = Any  # what a user may give is checked by the doors, not by its type
 
 AnyArray: TypeAlias = jax.Array | np.ndarray
+Number: TypeAlias = float | AnyArray
 
 Scalar: TypeAlias = Float[AnyArray, ""]
 Vector: TypeAlias = Float[AnyArray, " d"]

@@ -256,9 +256,7 @@ def moments_of(kind: str, p):
     return out.mean, out.cov
 
 
-@pytest.mark.parametrize(
-    ("kind", "double"), [("scalar", False), ("scalar", True), ("piecewise", False)]
-)
+@pytest.mark.parametrize(("kind", "double"), [("scalar", False), ("scalar", True), ("piecewise", False)])
 def test_float32_input_stays_float32(kind, double):
     with jax.enable_x64(double):
         p = {name: jnp.asarray(value, jnp.float32) for name, value in numbers(kind).items()}

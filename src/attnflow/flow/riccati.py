@@ -25,7 +25,7 @@ from jaxtyping import Float
 from numpy.polynomial.legendre import leggauss
 
 from .._linalg import LowRank, Operator, dense
-from .._types import AnyArray
+from .._types import AnyArray, Number
 from ..transformer.block import Transformer
 from ..transformer.feedforward import Affine
 from ..transformer.layer import AbstractLayer
@@ -64,7 +64,7 @@ def _plus(one: AnyArray, two: AnyArray) -> AnyArray:
 
 
 def taylor_pair(
-    A: Float[AnyArray, "d d"], S: Float[AnyArray, "d d"], h: float | AnyArray, powers: tuple[AnyArray, ...]
+    A: Float[AnyArray, "d d"], S: Float[AnyArray, "d d"], h: Number, powers: tuple[AnyArray, ...]
 ) -> tuple[AnyArray, AnyArray]:
     """(e^{Ah}, N(h)) by their Taylor series, to rounding when h times the growth of the powers of A is within 0.35.
 
@@ -95,9 +95,7 @@ def doubled(exponential: AnyArray, gramian: AnyArray) -> tuple[AnyArray, AnyArra
     return exponential @ exponential, gramian + exponential.T @ (gramian @ exponential)
 
 
-def taylor_block(
-    A: Float[AnyArray, "d d"], factor: Float[AnyArray, "d r"], scale: float | AnyArray
-) -> Float[AnyArray, "k d r"]:
+def taylor_block(A: Float[AnyArray, "d d"], factor: Float[AnyArray, "d r"], scale: Number) -> Float[AnyArray, "k d r"]:
     """The blocks (A / scale)^k L / k! for k = 0 to 30: e^{As} L = sum_k (scale s)^k block_k."""
     blocks = [factor]
     for k in range(1, BLOCK_DEGREE + 1):
@@ -106,7 +104,7 @@ def taylor_block(
 
 
 def block_values(
-    blocks: Float[AnyArray, "k d r"], S: Float[AnyArray, "d d"], x: float | AnyArray, scale: float | AnyArray
+    blocks: Float[AnyArray, "k d r"], S: Float[AnyArray, "d d"], x: Number, scale: Number
 ) -> tuple[AnyArray, AnyArray]:
     """(e^{Ah} L, int_0^h (e^{As} L)^T S (e^{As} L) ds) at h = x / scale from the Taylor blocks.
 
@@ -151,14 +149,14 @@ def covariance_factors(
     return factors, reached
 
 
-def spectral_norm(A: Float[AnyArray, "d d"]) -> AnyArray:
+def spectral_norm(A: Float[AnyArray, "d d"]) -> Number:
     """||A||_2 up to a few per cent, by power iteration on A^T A from a fixed vector."""
     module = jnp if isinstance(A, jax.Array) else np
     vector = np.cos(np.arange(1.0, A.shape[0] + 1.0, dtype=A.dtype))
     for _ in range(10):
         image = A.T @ (A @ vector)
         vector = image / module.maximum(module.linalg.norm(image), np.finfo(A.dtype).tiny)
-    norm: AnyArray = 1.05 * module.linalg.norm(A @ vector)
+    norm: Number = 1.05 * module.linalg.norm(A @ vector)
     return norm
 
 
@@ -207,14 +205,14 @@ def _kept(columns: jax.Array, moved: jax.Array, gain: jax.Array) -> tuple[jax.Ar
     return jnp.where(good, after, columns), good
 
 
-def block_radius(blocks: Float[AnyArray, "k d r"]) -> AnyArray:
+def block_radius(blocks: Float[AnyArray, "k d r"]) -> Number:
     """The largest x at which the last Taylor block is negligible beside the first, at most 6."""
     module = jnp if isinstance(blocks, jax.Array) else np
     first, last = module.linalg.norm(blocks[0]), module.linalg.norm(blocks[-1])
     tiny = np.finfo(np.float64).tiny
     ratio = np.finfo(blocks.dtype).eps * 0.5 * first / module.maximum(last, tiny)
     ratio = module.where(last > 0, ratio, np.finfo(blocks.dtype).max)
-    radius: AnyArray = module.minimum(module.maximum(ratio, tiny) ** (1.0 / BLOCK_DEGREE), BLOCK_RADIUS)
+    radius: Number = module.minimum(module.maximum(ratio, tiny) ** (1.0 / BLOCK_DEGREE), BLOCK_RADIUS)
     return radius
 
 
@@ -269,9 +267,9 @@ def _propagator(A: jax.Array, S: jax.Array, h: jax.Array) -> tuple[jax.Array, ja
     return exponential, gramian
 
 
-def power_growth(powers: tuple[AnyArray, ...]) -> AnyArray:
+def power_growth(powers: tuple[AnyArray, ...]) -> Number:
     """max(||A^3||^(1/3), ||A^4||^(1/4)) in the 1-norm: what the powers of A grow with, often far below ||A||_1."""
     module = jnp if isinstance(powers[0], jax.Array) else np
     sizes = [module.abs(p).sum(axis=0).max() ** (1.0 / k) for k, p in ((3, powers[1]), (4, powers[2]))]
-    growth: AnyArray = module.maximum(*sizes)
+    growth: Number = module.maximum(*sizes)
     return growth
