@@ -229,7 +229,8 @@ def flow_map(A, B, eta, t, *, dps: int = DPS):
     bits = math.ceil(3.33 * dps) + _guard(dps) + math.ceil(6 * growth)
     with mpmath.workprec(bits + 64):
         block = np.block([[-A.T, S], [np.zeros((d, d), object), A]])
-        time = Fraction(*mpmath.mpf(t).as_integer_ratio())
+        sign, mantissa, exponent, _ = mpmath.mpf(t)._mpf_
+        time = Fraction(int(mantissa) * (-1) ** sign) * Fraction(2) ** int(exponent)
         F = _expm(_fix(block * time, bits), bits)
         E, G = F[d:, d:], F[:d, d:]
         return _unfix(E, bits), _unfix(E.T.dot(G) >> bits, bits)
