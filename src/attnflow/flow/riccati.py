@@ -37,6 +37,7 @@ BLOCK_RADIUS = 6.0
 BLOCK_DEGREE = 30
 _GAUSS = leggauss(14)
 _Carry: TypeAlias = tuple[jax.Array, jax.Array, jax.Array]
+_Doubling: TypeAlias = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 def effective_head(layer: AbstractLayer) -> tuple[Operator | None, AnyArray] | None:
@@ -258,12 +259,15 @@ def _propagator(A: jax.Array, S: jax.Array, h: jax.Array) -> tuple[jax.Array, ja
     count = jnp.maximum(jnp.ceil(jnp.log2(jnp.maximum(h * growth / TAYLOR_RADIUS, 1.0))), 0.0)
     pair = taylor_pair(A, S, h * 2.0**-count, powers)
 
-    def body(carry: _Carry) -> _Carry:
-        exponential, gramian = doubled(*carry[1:])
-        return carry[0] + 1, jnp.asarray(exponential), jnp.asarray(gramian)
+    def body(carry: _Doubling) -> _Doubling:
+        # the transpose is squared beside the matrix: XLA's products with a transposed operand cost more than that
+        done, exponential, transposed, gramian = carry
+        grown = gramian + transposed @ (gramian @ exponential)
+        return done + 1, exponential @ exponential, transposed @ transposed, grown
 
-    start: _Carry = (jnp.zeros((), count.dtype), jnp.asarray(pair[0]), jnp.asarray(pair[1]))
-    _, exponential, gramian = eqxi.while_loop(lambda c: c[0] < count, body, start, max_steps=64, kind="checkpointed")
+    first = jnp.asarray(pair[0])
+    start: _Doubling = (jnp.zeros((), count.dtype), first, first.T, jnp.asarray(pair[1]))
+    _, exponential, _, gramian = eqxi.while_loop(lambda c: c[0] < count, body, start, max_steps=64, kind="checkpointed")
     return exponential, gramian
 
 
