@@ -12,7 +12,6 @@ import time
 
 from .report import Row
 
-
 _OURS = ("EQX_ON_ERROR", "JAX_ENABLE_X64", "XLA_FLAGS")  # settings of the other benchmarks
 
 
