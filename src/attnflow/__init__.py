@@ -18,10 +18,18 @@ if TYPE_CHECKING:
     from .flow.evolve import Trajectory, evolve
     from .flow.outcome import Basis, BlowUp, Status
     from .measures.gaussian import Gaussian
+    from .measures.tokens import Tokens
     from .transformer.block import Transformer
     from .transformer.depth import Depth
     from .transformer.feedforward import Affine
+    from .transformer.l2 import L2Attention
+    from .transformer.linear import LinearAttention
+    from .transformer.masked import MaskedAttention
+    from .transformer.multihead import MultiHeadAttention
+    from .transformer.sigmoid import SigmoidAttention
+    from .transformer.sinkhorn import SinkhornAttention
     from .transformer.softmax import SoftmaxAttention
+
 
 _HOME = {
     "Affine": "transformer.feedforward",
@@ -30,10 +38,17 @@ _HOME = {
     "BlowUp": "flow.outcome",
     "Depth": "transformer.depth",
     "Gaussian": "measures.gaussian",
+    "L2Attention": "transformer.l2",
+    "LinearAttention": "transformer.linear",
     "LowRank": "_linalg",
+    "MaskedAttention": "transformer.masked",
+    "MultiHeadAttention": "transformer.multihead",
     "Run": "doors.run",
+    "SigmoidAttention": "transformer.sigmoid",
+    "SinkhornAttention": "transformer.sinkhorn",
     "SoftmaxAttention": "transformer.softmax",
     "Status": "flow.outcome",
+    "Tokens": "measures.tokens",
     "Trajectory": "flow.evolve",
     "Transformer": "transformer.block",
     "evolve": "flow.evolve",
@@ -48,10 +63,17 @@ __all__ = [
     "BlowUp",
     "Depth",
     "Gaussian",
+    "L2Attention",
+    "LinearAttention",
     "LowRank",
+    "MaskedAttention",
+    "MultiHeadAttention",
     "Run",
+    "SigmoidAttention",
+    "SinkhornAttention",
     "SoftmaxAttention",
     "Status",
+    "Tokens",
     "Trajectory",
     "Transformer",
     "__version__",

@@ -143,6 +143,17 @@ def positive(name: str, value: Any, *, zero: bool = False) -> float:
     return number
 
 
+def positive_parameter(name: str, value: Any) -> AnyArray:
+    """A positive finite number that belongs to a layer; a JAX array stays one.
+
+    Raises BadInput otherwise.
+    """
+    number = parameter(name, value, ndim=(0,))
+    if not is_traced(number) and not float(number) > 0:
+        raise BadInput(f"`{name}` must be positive: {float(number):g} was found.")
+    return number
+
+
 def _require_ndim(name: str, shape: tuple[int, ...], ndim: tuple[int, ...]) -> None:
     if len(shape) not in ndim:
         words = {0: "a number", 1: "a vector", 2: "a matrix", 3: "an array of three axes"}

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._linalg import dense
 from .._types import AnyArray
-from ..transformer.block import Transformer
+from ..transformer.block import Transformer, single_terms
 from ..transformer.feedforward import Affine
 from ..transformer.layer import AbstractLayer
 from ..transformer.softmax import SoftmaxAttention
@@ -31,7 +31,7 @@ def scalar_head(layer: AbstractLayer, dim: int) -> ScalarHead | None:
 
     Returns None for every other layer.
     """
-    terms = layer.terms if isinstance(layer, Transformer) else (layer,)
+    terms = single_terms(layer)
     rewritten = Transformer([_with_scalar_value(t) for t in terms])
     found = effective_head(rewritten)
     if found is None:

@@ -26,7 +26,7 @@ from numpy.polynomial.legendre import leggauss
 
 from .._linalg import LowRank, Operator, dense
 from .._types import AnyArray, Number
-from ..transformer.block import Transformer
+from ..transformer.block import single_terms
 from ..transformer.feedforward import Affine
 from ..transformer.layer import AbstractLayer
 from ..transformer.softmax import SoftmaxAttention
@@ -46,7 +46,7 @@ def effective_head(layer: AbstractLayer) -> tuple[Operator | None, AnyArray] | N
     Scalar heads add: G = A + cov (sum of eta_h B_h). Returns None for any other layer; a missing feed-forward gives
     A = None.
     """
-    terms = layer.terms if isinstance(layer, Transformer) else (layer,)
+    terms = single_terms(layer)
     linear, bilinear = None, None
     for term in terms:
         if isinstance(term, Affine):

@@ -13,6 +13,7 @@ from .._check import BadInput
 from .._types import AnyArray, Points
 from ..measures.gaussian import Gaussian, Moments
 from .layer import AbstractLayer, AffineMap
+from .multihead import MultiHeadAttention
 
 
 class Transformer(AbstractLayer):
@@ -60,6 +61,17 @@ class Transformer(AbstractLayer):
     @override
     def dim(self) -> int | None:
         return next((term.dim for term in self.terms if term.dim is not None), None)
+
+
+def single_terms(layer: AbstractLayer) -> tuple[AbstractLayer, ...]:
+    """The heads and the feed-forward whose velocities add up to that of `layer`; sums of heads are taken apart."""
+    match layer:
+        case Transformer():
+            return tuple(part for term in layer.terms for part in single_terms(term))
+        case MultiHeadAttention():
+            return tuple(part for head in layer.heads for part in single_terms(head))
+        case _:
+            return (layer,)
 
 
 def _check_terms(attention: tuple[AbstractLayer, ...], feedforward: AbstractLayer | None) -> None:

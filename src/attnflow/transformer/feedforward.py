@@ -11,7 +11,7 @@ from .._linalg import Operator, times
 from .._types import AnyArray, ArrayLike, Points, Vector
 from ..measures.gaussian import Gaussian, Moments
 from .layer import AbstractLayer, AffineMap
-from .softmax import common_dim, square_parameter
+from .parameters import common_dim, square_parameter
 
 
 class Affine(AbstractLayer):

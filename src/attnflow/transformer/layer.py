@@ -6,7 +6,7 @@ import abc
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .._linalg import LowRank, Operator, dense, times
 from .._types import AnyArray, Points, Vector
@@ -72,6 +72,16 @@ class AbstractLayer(eqx.Module):
     @abc.abstractmethod
     def dim(self) -> int | None:
         """d, or None when the layer acts in every dimension (all its parameters are scalars)."""
+
+
+class AbstractAttention(AbstractLayer):
+    """An attention kind whose velocity at a token is an average over the keys, so that some keys can be hidden."""
+
+    @abc.abstractmethod
+    def attend(
+        self, points: Float[AnyArray, "m d"], tokens: Points, visible: Int[AnyArray, " m"] | None
+    ) -> Float[AnyArray, "m d"]:
+        """The velocity at `points` (m, d) where point i sees the first `visible[i]` of `tokens` (n, d), or all."""
 
 
 def _sum_operators(one: Operator | None, two: Operator | None, dim: int) -> Operator | None:

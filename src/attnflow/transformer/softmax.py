@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from typing_extensions import override
 
-from .._check import BadInput, parameter, require_shape, require_square
-from .._linalg import LowRank, Operator, operator_dim, times, times_from_left
+from .._check import parameter, require_shape
+from .._linalg import LowRank, Operator, times, times_from_left
 from .._types import AnyArray, ArrayLike, Points, Vector
 from ..measures.gaussian import Gaussian, Moments
-from .layer import AbstractLayer, AffineMap
+from .kernel import softmax_average
+from .layer import AbstractAttention, AffineMap
+from .parameters import (
+    Parameter,
+    bilinear_logits,
+    common_dim,
+    covariance_times,
+    optional_vector,
+    split_values,
+    square_parameter,
+)
 
-Parameter: TypeAlias = ArrayLike | LowRank
 
-
-class SoftmaxAttention(AbstractLayer):
+class SoftmaxAttention(AbstractAttention):
     """One head of softmax attention.
 
     On tokens y_1..y_n its velocity is sum_j w_j V y_j + value_bias with w_j proportional to
@@ -49,8 +55,8 @@ class SoftmaxAttention(AbstractLayer):
     ) -> None:
         self.B = square_parameter("B", B)
         self.V = square_parameter("V", V)
-        self.query_bias = None if query_bias is None else parameter("query_bias", query_bias, ndim=(1,))
-        self.value_bias = None if value_bias is None else parameter("value_bias", value_bias, ndim=(1,))
+        self.query_bias = optional_vector("query_bias", query_bias)
+        self.value_bias = optional_vector("value_bias", value_bias)
         common_dim(B=self.B, V=self.V, query_bias=self.query_bias, value_bias=self.value_bias)
 
     @staticmethod
@@ -82,18 +88,24 @@ class SoftmaxAttention(AbstractLayer):
         return SoftmaxAttention(LowRank(factor * key.T, query), V, query_bias=bias, value_bias=value_bias)
 
     @override
+    def attend(
+        self, points: Float[AnyArray, "m d"], tokens: Points, visible: Int[AnyArray, " m"] | None
+    ) -> Float[AnyArray, "m d"]:
+        queries, keys, bias = bilinear_logits(self.B, self.query_bias, points, tokens)
+        values, out = split_values(self.V, tokens)
+        average, _ = softmax_average(queries, keys, values, key_bias=bias, visible=visible)
+        moved = out(average)
+        return moved if self.value_bias is None else moved + self.value_bias
+
+    @override
     def velocity(self, points: Float[AnyArray, "m d"], tokens: Points) -> Float[AnyArray, "m d"]:
-        tilt = times(self.B, jnp.asarray(points).T).T
-        tilt = tilt if self.query_bias is None else tilt + self.query_bias
-        weights = jax.nn.softmax(tilt @ tokens.T, axis=-1)
-        values = times(self.V, (weights @ tokens).T).T
-        return values if self.value_bias is None else values + self.value_bias
+        return self.attend(points, tokens, None)
 
     @override
     def at_gaussian(self, measure: Gaussian | Moments) -> AffineMap:
         center = measure.mean
         if self.query_bias is not None:
-            center = center + _covariance_times(measure, self.query_bias)
+            center = center + covariance_times(measure, self.query_bias)
         tilted = measure.factor if isinstance(measure, Gaussian) else times_from_left(measure.cov, self.B)
         moved = times(self.V, jnp.concatenate([tilted, center[:, None]], axis=1))
         offset = moved[:, -1] if self.value_bias is None else moved[:, -1] + self.value_bias
@@ -105,36 +117,3 @@ class SoftmaxAttention(AbstractLayer):
     @override
     def dim(self) -> int | None:
         return common_dim(B=self.B, V=self.V, query_bias=self.query_bias, value_bias=self.value_bias)
-
-
-def square_parameter(name: str, value: Parameter) -> Operator:
-    """A square matrix, a scalar or a LowRank from user data; raises BadInput otherwise."""
-    if isinstance(value, LowRank):
-        left = parameter(f"{name}.left", value.left, ndim=(2,))
-        right = parameter(f"{name}.right", value.right, ndim=(2,))
-        require_shape(f"{name}.right", right.shape, left.shape[::-1], because=f"to agree with `{name}.left`")
-        return LowRank(left, right)
-    matrix = parameter(name, value, ndim=(0, 2))
-    require_square(name, matrix.shape)
-    return matrix
-
-
-def common_dim(**parameters: Operator | None) -> int | None:
-    """The one dimension d that all given parameters share, None when all are scalars; raises BadInput otherwise."""
-    found: dict[str, int] = {}
-    for name, value in parameters.items():
-        dim = None if value is None else operator_dim(value)
-        if dim is not None:
-            found[name] = dim
-    if len(set(found.values())) > 1:
-        listed = ", ".join(f"`{name}` has d = {dim}" for name, dim in found.items())
-        raise BadInput(
-            f"all parameters must share one dimension d: {listed}; check which of them is transposed or cut."
-        )
-    return next(iter(found.values()), None)
-
-
-def _covariance_times(measure: Gaussian | Moments, vector: AnyArray) -> AnyArray:
-    if isinstance(measure, Moments):
-        return measure.cov @ vector
-    return measure.factor @ (measure.factor.T @ vector)
