@@ -435,7 +435,7 @@ MODEL, START = model(parts()), start(parts())
     ("arguments", "options", "message"),
     [
         ((np.eye(3), START, TS), {}, r"`model` must be a layer, a Transformer or a Depth: ndarray was found"),
-        ((MODEL, np.zeros(3), TS), {}, r"`start` must be a Gaussian: ndarray was found"),
+        ((MODEL, np.zeros(3), TS), {}, r"`start` must be a Gaussian or Tokens: ndarray was found"),
         ((MODEL, Gaussian.from_factor([1.0, 2.0], np.eye(2)), TS), {}, r"`model` and `start`.* 3 and 2 were found"),
         ((MODEL, START, [0.0, 2.0, 1.0]), {}, r"`ts` must be strictly increasing: entry 2 is 1 after 2"),
         ((MODEL, START, [0.0, 1.0, 1.0]), {}, r"`ts` must be strictly increasing"),

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .._check import BadInput
 from ..files.description import build, build_gaussian, describe_gaussian
 from ..files.results import read_dataset
 from ..flow.gaussian import Stretch
 from ..flow.leg import Options
 from ..flow.outcome import Basis, BlowUp, Status
+from ..measures.tokens import Tokens
 from .run import Run
+from .token_run import TokenRun
 
 JSON_SCHEMA = 1
 
@@ -42,33 +45,69 @@ def to_dict(run: Run) -> dict[str, Any]:
     return {"schema_version": JSON_SCHEMA, **_head(run), "rank": run.rank, **listed}
 
 
-def load(path: str | os.PathLike[str]) -> Run:
-    """The run in a NetCDF file that `Run.save` wrote.
+def token_dataset(run: TokenRun) -> xr.Dataset:
+    """The labelled dataset of a run of tokens; see `TokenRun.to_dataset`."""
+    arrays = {
+        "tokens": (("time", "token", "coord"), run.tokens, {"long_name": "tokens"}),
+        "start": (
+            ("token", "coord"),
+            np.asarray(run.start.points),
+            {"long_name": "tokens at time 0"},
+        ),
+        "mean": (("time", "coord"), run.mean, {"long_name": "mean of the tokens"}),
+        "cov": (("time", "coord", "coord_"), run.cov, {"long_name": "covariance of the tokens (divides by n)"}),
+        "reached": (("request",), run.reached, {"long_name": "whether the requested time was reached"}),
+    }
+    coordinates = {"time": run.ts, "request": run.requested}
+    attributes = {"kind": "token run", **_token_head(run), "model": run.description}
+    attributes |= {"options": dataclasses.asdict(run.options)}
+    return xr.Dataset(arrays, coordinates, {name: json.dumps(value) for name, value in attributes.items()})
 
-    A model that is a function of depth cannot be restored: `Run.model` is then None and `Run.at` answers at stored
-    times only. Raises BadInput when `path` is missing or not such a file.
+
+def token_dict(run: TokenRun) -> dict[str, Any]:
+    """The run as JSON-able data; see `TokenRun.to_dict`."""
+    listed = {name: getattr(run, name).tolist() for name in ("ts", "mean", "cov", "requested", "reached")}
+    return {"schema_version": JSON_SCHEMA, **_token_head(run), "n": run.start.size, **listed}
+
+
+def load(path: str | os.PathLike[str]) -> Run | TokenRun:
+    """The run in a NetCDF file that `Run.save` or `TokenRun.save` wrote.
+
+    A model that is a function of depth cannot be restored: `model` is then None and `at` answers at stored times only.
+    Raises BadInput when `path` is missing or not such a file.
     """
     dataset = read_dataset(path)
     attributes = {name: _decoded(value) for name, value in dataset.attrs.items()}
-    blow_up, stretches = attributes["blow_up"], attributes["stretches"]
+    kind = attributes.get("kind")
+    if kind not in ("gaussian run", "token run"):
+        raise BadInput(f"`{path}` must hold a run: a {kind} was found; open it with xarray.open_dataset instead.")
+    blow_up = attributes["blow_up"]
+    shared = {
+        "status": Status(attributes["status"]),
+        "ts": dataset["time"].to_numpy(),
+        "requested": dataset["request"].to_numpy(),
+        "reached": dataset["reached"].to_numpy().astype(bool),
+        "blow_up": None if blow_up is None else BlowUp(**{**blow_up, "basis": Basis(blow_up["basis"])}),
+        "notes": tuple(attributes["notes"]),
+        "model": build(attributes["model"]),
+        "description": attributes["model"],
+        "options": Options(**attributes["options"]),
+    }
+    if kind == "token run":
+        start = Tokens(dataset["start"].to_numpy())
+        plain = {name: attributes[name] for name in _TOKEN_PLAIN}
+        return TokenRun(tokens=dataset["tokens"].to_numpy(), start=start, **shared, **plain)
     return Run(
-        status=Status(attributes["status"]),
-        ts=dataset["time"].to_numpy(),
         mean=dataset["mean"].to_numpy(),
         factor=dataset["factor"].to_numpy(),
-        requested=dataset["request"].to_numpy(),
-        reached=dataset["reached"].to_numpy().astype(bool),
-        blow_up=None if blow_up is None else BlowUp(**{**blow_up, "basis": Basis(blow_up["basis"])}),
-        stretches=tuple(Stretch(**s) for s in stretches),
-        notes=tuple(attributes["notes"]),
-        model=build(attributes["model"]),
-        description=attributes["model"],
+        stretches=tuple(Stretch(**s) for s in attributes["stretches"]),
         start=build_gaussian(attributes["start"]),
-        options=Options(**attributes["options"]),
+        **shared,
         **{name: attributes[name] for name in _PLAIN},
     )
 
 
+_TOKEN_PLAIN = ("until", "statements", "accepted", "evaluations", "seed", "provenance")
 _PLAIN = ("until", "engine", "mean_engine", "exact", "statements", "accepted", "rejected", "seed", "provenance")
 
 
@@ -80,6 +119,15 @@ def _head(run: Run) -> dict[str, Any]:
         "stretches": [dataclasses.asdict(s) for s in run.stretches],
         "notes": list(run.notes),
         **{name: getattr(run, name) for name in _PLAIN},
+    }
+
+
+def _token_head(run: TokenRun) -> dict[str, Any]:
+    return {
+        "status": run.status.value,
+        "blow_up": None if run.blow_up is None else dataclasses.asdict(run.blow_up),
+        "notes": list(run.notes),
+        **{name: getattr(run, name) for name in _TOKEN_PLAIN},
     }
 
 

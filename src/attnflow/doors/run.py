@@ -70,7 +70,7 @@ class Run:
 
     @property
     def rank(self) -> int:
-        """The conserved rank: the number of columns of the factor.
+        """The conserved rank: the number of columns of the factor; residual layers may lower the visible one.
 
         Source: :cite:alcalde2026, Lemma 3.1.
         """
@@ -98,6 +98,8 @@ class Run:
         index = int(np.searchsorted(self.ts, time, side="right")) - 1
         if index >= 0 and self.ts[index] == time:
             return Gaussian(self.mean[index], self.factor[index])
+        if self.options.layers is not None:
+            raise BadInput(f"`t` = {time:g} lies between two residual layers; ask for one of `ts`.")
         if self.model is None:
             raise BadInput(f"`t` = {time:g} is not a stored time, and the model of this file is a function of depth.")
         near = self.start if index < 0 else Gaussian(self.mean[index], self.factor[index])
@@ -113,6 +115,8 @@ class Run:
 
     def verify(self, *, rtol: float = 1e-11) -> Verification:
         """Replay the run by SciPy's DOP853 on the factor form to `rtol`, and measure the largest relative differences.
+
+        Residual layers are replayed on the covariance instead of its factor.
 
         Raises BadInput when the model could not be restored from a file.
         """

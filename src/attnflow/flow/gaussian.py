@@ -15,6 +15,7 @@ from ..measures.gaussian import Gaussian
 from ..transformer.depth import Depth, Model, Piecewise, layer_at
 from .exact import follow, scalar_head
 from .integrate import integrate, well_conditioned
+from .layers import gaussian_layers
 from .leg import Leg, Options, Point, Progress
 from .outcome import BlowUp, Status
 
@@ -54,10 +55,15 @@ def flow_gaussian(
 ) -> Solution:  # fmt: skip
     """The flow of `start` from depth `since` to `end`: at the times `ts`, or at the natural steps if None.
 
+    With `options.layers` it is that many residual layers instead, from depth 0, whatever the times.
+
     Runs in JAX's x64 mode, which the caller sets. Raises BadInput when `options.engine` cannot do the problem.
 
     Source: :cite:alcalde2026, eq. (2.6).
     """
+    if options.layers is not None:
+        leg = gaussian_layers(model, start, options, progress)
+        return _summary(model, start, leg.points, leg.end, [leg], since)
     place = Point(since, np.asarray(start.mean, dtype=np.float64), np.asarray(start.factor, dtype=np.float64))
     points = [place] if ts is None or since in ts else []
     legs: list[Leg] = []
@@ -119,8 +125,8 @@ def _summary(
         status=final.status,
         blow_up=final.blow_up,
         engine=final.engine,
-        mean_engine="integrated" if any(leg.mean_engine == "integrated" for leg in legs) else "closed_form",
-        exact=_is_exact(model, start, since),
+        mean_engine=next((leg.mean_engine for leg in legs if leg.mean_engine == "integrated"), final.mean_engine),
+        exact=is_exact(model, start, since),
         stretches=stretches,
         statements=statements,
         notes=[note for leg in legs for note in leg.notes],
@@ -129,7 +135,7 @@ def _summary(
     )
 
 
-def _is_exact(model: Model, start: Gaussian, t: float) -> bool:
+def is_exact(model: Model, start: Gaussian, t: float) -> bool:
     """Whether the velocity at a Gaussian is affine for every layer; a structural fact, found without computing."""
-    affine = eqx.filter_eval_shape(lambda layer, g: layer.at_gaussian(g), layer_at(model, t), start)
-    return bool(affine.exact)
+    layers = model.models if isinstance(model, Piecewise) else (layer_at(model, t),)
+    return all(eqx.filter_eval_shape(lambda m, g: m.at_gaussian(g), layer, start).exact for layer in layers)

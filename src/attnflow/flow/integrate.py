@@ -15,7 +15,7 @@ from . import dop853
 from .dop853 import Code, Loop, Span
 from .forms import CONDITION_LIMIT, COVARIANCE, FACTOR
 from .leg import Leg, Options, Point, Progress
-from .outcome import Basis, BlowUp, Status
+from .outcome import Basis, BlowUp, Status, bracket
 from .step import Controls, Form
 
 FLOOR_MEAN = 1e-3
@@ -47,7 +47,7 @@ def integrate(
     if leg.status is Status.BLOW_UP and leg.blow_up is not None:
         tight = dataclasses.replace(options, rtol=max(TIGHTER * options.rtol, 1e-13))
         again = _run(model, start, end, np.zeros(0), tight, progress)
-        leg.blow_up = _bracket(leg.blow_up, again.blow_up, options)
+        leg.blow_up = bracket(leg.blow_up, again.blow_up, options.rtol)
     return leg
 
 
@@ -228,14 +228,3 @@ def _emptied(loop: Loop, group: np.ndarray) -> Loop:
 def _host(value: ArrayLike, dtype: type = np.float64) -> jax.Array:
     """A NumPy array under the type of a JAX one: jit takes it as it is, and nothing is compiled to make it."""
     return cast(jax.Array, np.asarray(value, dtype=dtype))
-
-
-def _bracket(first: BlowUp, second: BlowUp | None, options: Options) -> BlowUp:
-    """The estimate of the tighter run, bracketed by twice the change between the runs and what was left to the end."""
-    if second is None:
-        return first
-    # at the end of a run the trace is followed to `lower`; its power law near the blow-up is not known exactly
-    unknown = 4 * (second.estimate - second.lower)
-    width = 2 * abs(first.estimate - second.estimate) + max(0.1 * options.rtol, 1e-12) * second.estimate + unknown
-    lower, upper = second.estimate - width, second.estimate + width
-    return BlowUp(lower, upper, second.estimate, Basis.NUMERICAL, STATEMENT)

@@ -19,7 +19,8 @@ class Options:
     """How to integrate: tolerances, the allowed steps, whether to stop at rest, and a wish for an engine.
 
     `rtol` is relative to the present size of mean and covariance, `atol` absolute and added to it; `engine` is None
-    (chosen), "closed_form", "factor_ode" or "covariance_ode".
+    (chosen), "closed_form", "factor_ode" or "covariance_ode". With `layers` the flow is not continuous: it is that many
+    residual layers x + step Gamma(x).
     """
 
     rtol: float = 1e-8
@@ -27,6 +28,8 @@ class Options:
     max_steps: int = 100_000
     stop_at_rest: bool = False
     engine: str | None = None
+    layers: int | None = None
+    step: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,3 +50,17 @@ class BlowUp:
         """The same blow-up on a clock that started `offset` earlier."""
         moved = {name: getattr(self, name) + offset for name in ("lower", "upper", "estimate")}
         return dataclasses.replace(self, **moved)
+
+
+def bracket(first: BlowUp, second: BlowUp | None, rtol: float) -> BlowUp:
+    """The blow-up of a run to `rtol`, bracketed with the `second`, tighter one.
+
+    The estimate is the second's; the width is twice the change between the runs and what was left to the end. Without
+    a second run the first one is returned.
+    """
+    if second is None:
+        return first
+    # at the end of a run the trace is followed to `lower`; its power law near the blow-up is not known exactly
+    unknown = 4 * (second.estimate - second.lower)
+    width = 2 * abs(first.estimate - second.estimate) + max(0.1 * rtol, 1e-12) * second.estimate + unknown
+    return dataclasses.replace(second, lower=second.estimate - width, upper=second.estimate + width)
