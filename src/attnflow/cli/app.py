@@ -70,14 +70,19 @@ def simulate(
         bool | None, typer.Option("--stop-at-rest/--no-stop-at-rest", help="End early when nothing moves any more.")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="Force closed_form, factor_ode or covariance_ode.")] = None,
+    layers: Annotated[
+        int | None, typer.Option(help="Not the continuous flow: so many residual layers x + step Gamma(x).")
+    ] = None,
+    step: Annotated[float | None, typer.Option(help="The step of the residual layers (default 1).")] = None,
 ) -> None:
-    """Move the Gaussian of a problem file. What is given here goes before what the file says."""
+    """Move the Gaussian or the tokens of a problem file. What is given here goes before what the file says."""
     with leaving_at_once():
         enable_cache()
         from .simulate import Outputs
         from .simulate import simulate as command
 
     asked = dict(rtol=rtol, atol=atol, max_steps=max_steps, stop_at_rest=stop_at_rest, engine=engine)
+    asked |= dict(layers=layers, step=step)
     given = {name: value for name, value in asked.items() if value is not None}
     outputs = Outputs(out=out, plot=plot, animate=animate, json=json)
     raise typer.Exit(command(problem, outputs, t1=t1, times=times, verify=verify, strict=strict, options=given))

@@ -6,20 +6,24 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._atomic import check_writable
 from .._check import BadInput
 from ..doors.run import Run
 from ..doors.simulate import simulate as flow
-from ..doors.verify import Verification
+from ..doors.token_run import TokenRun
+from ..doors.verify import TokenVerification, Verification
 from ..files.problem import Problem, read_problem
 from ..flow.outcome import Basis, Status
 from .clock import PICTURE, parse_times, picture_times
 from .codes import ExitCode
 from .output import emit_json, emit_tables, say
-from .summary import moments, summary
+from .summary import moments, summary, token_summary
 
+Replay: TypeAlias = Verification | TokenVerification
+
+CLOCK = ("t1", "ts", "layers", "step")
 BEFORE_BLOW_UP = 5e-3
 """How far before a blow-up pictures end, relative to its time."""
 
@@ -30,7 +34,7 @@ CODES = {
 }
 REMEDIES = {
     Status.BUDGET: "the budget of steps was used up; raise --max-steps or loosen --rtol",
-    Status.NOT_CONVERGED: "an inner iteration did not converge",
+    Status.NOT_CONVERGED: "the iterations of Sinkhorn did not converge; raise max_iterations or epsilon",
     Status.INTERRUPTED: "interrupted; what was reached is kept",
 }
 
@@ -71,10 +75,13 @@ def _options(problem: Problem, t1: float | None, times: str | None, given: Mappi
     chosen = dict(problem.options) | dict(given)
     if t1 is not None and times is not None:
         raise BadInput("`--t1` and `--times` exclude each other: both were given; the last of the times is the end.")
+    if (t1 is not None or times is not None) and "layers" in given:
+        raise BadInput("`--layers` replaces `--t1` and `--times`: both were given; remove one of them.")
+    if t1 is not None or times is not None or "layers" in given:
+        chosen = {name: value for name, value in chosen.items() if name not in CLOCK or name in given}
     if t1 is not None or times is not None:
-        chosen = {name: value for name, value in chosen.items() if name not in ("t1", "ts")}
         chosen |= {"t1": t1} if times is None else {"ts": parse_times(times)}
-    if "t1" not in chosen and "ts" not in chosen:
+    if not {"t1", "ts", "layers"} & set(chosen):
         raise BadInput("`simulate.t1` or `simulate.times` is missing: add one of them to the file, or give --t1.")
     return chosen
 
@@ -96,7 +103,7 @@ def _require_suffix(option: str, path: Path, known: tuple[str, ...]) -> None:
         raise BadInput(f"`{option}` must end in {' or '.join(known)}: {str(path)!r} was found; change the ending.")
 
 
-def _save(run: Run, problem: Problem, path: Path) -> None:
+def _save(run: Run | TokenRun, problem: Problem, path: Path) -> None:
     from ..files.results import write_dataset
 
     dataset = run.to_dataset()
@@ -105,8 +112,8 @@ def _save(run: Run, problem: Problem, path: Path) -> None:
     say(f"wrote {path}")
 
 
-def _draw(run: Run, problem: Problem, chosen: Mapping[str, Any], outputs: Outputs) -> None:
-    shown = _resolved(run, problem, chosen)
+def _draw(run: Run | TokenRun, problem: Problem, chosen: Mapping[str, Any], outputs: Outputs) -> None:
+    shown = run if isinstance(run, TokenRun) else _resolved(run, problem, chosen)
     if not shown.ts.size:
         say("nothing was drawn: no time was reached")
         return
@@ -114,14 +121,17 @@ def _draw(run: Run, problem: Problem, chosen: Mapping[str, Any], outputs: Output
         from ..report.overview import overview
 
         bracket = None if run.blow_up is None else (run.blow_up.lower, run.blow_up.upper, run.blow_up.estimate)
-        overview(shown.ts, shown.mean, shown.cov, title=problem.title, blow_up=bracket, path=outputs.plot)
+        tokens = shown.tokens if isinstance(shown, TokenRun) else None
+        overview(
+            shown.ts, shown.mean, shown.cov, title=problem.title, blow_up=bracket, tokens=tokens, path=outputs.plot
+        )
         say(f"wrote {outputs.plot}")
     if outputs.animate is not None:
         _animate(shown, outputs.animate)
         say(f"wrote {outputs.animate}")
 
 
-def _animate(run: Run, path: Path) -> None:
+def _animate(run: Run | TokenRun, path: Path) -> None:
     from ..doors.progress import progress_bar
     from ..report.animation import animate
 
@@ -131,13 +141,13 @@ def _animate(run: Run, path: Path) -> None:
 
 def _resolved(run: Run, problem: Problem, chosen: Mapping[str, Any]) -> Run:
     """The run at enough times for a smooth picture: a second one where few times were reached."""
-    enough = run.ts.size >= PICTURE and "ts" in chosen
+    enough = (run.ts.size >= PICTURE and "ts" in chosen) or "layers" in chosen
     end = _last_picture(run, chosen)
     if enough or end <= 0 or run.status is Status.INTERRUPTED:
         return run
     ts = picture_times(run.ts, end, run.start.dim, blow_up=run.status is Status.BLOW_UP)
     options = {name: value for name, value in chosen.items() if name not in ("t1", "ts", "stop_at_rest")}
-    return flow(problem.model, problem.start, ts, **options)
+    return flow(problem.model, run.start, ts, **options)
 
 
 def _last_picture(run: Run, chosen: Mapping[str, Any]) -> float:
@@ -148,9 +158,11 @@ def _last_picture(run: Run, chosen: Mapping[str, Any]) -> float:
     return max(asked, (1.0 - BEFORE_BLOW_UP) * run.blow_up.lower)
 
 
-def _print(run: Run, replay: Verification | None, *, as_json: bool) -> None:
+def _print(run: Run | TokenRun, replay: Replay | None, *, as_json: bool) -> None:
     if as_json:
         emit_json(run.to_dict() | ({} if replay is None else {"verification": _listed(replay)}))
+    elif isinstance(run, TokenRun):
+        emit_tables(token_summary(run, replay), moments(run))
     else:
         emit_tables(summary(run, replay), moments(run))
     for note in run.notes:
@@ -159,12 +171,11 @@ def _print(run: Run, replay: Verification | None, *, as_json: bool) -> None:
         say(f"not finished: {REMEDIES[run.status]}")
 
 
-def _listed(replay: Verification) -> dict[str, Any]:
-    names = ("method", "rtol", "mean_error", "cov_error", "complete")
-    return {name: getattr(replay, name) for name in names}
+def _listed(replay: Replay) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(replay).items() if name != "ts"}
 
 
-def _code(run: Run, replay: Verification | None, *, strict: bool) -> ExitCode:
+def _code(run: Run | TokenRun, replay: Replay | None, *, strict: bool) -> ExitCode:
     if run.status in CODES:
         return CODES[run.status]
     undetermined = run.blow_up is not None and run.blow_up.basis is Basis.UNDETERMINED

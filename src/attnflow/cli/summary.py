@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._linalg import numerical_rank
 from ..doors.run import Run
-from ..doors.verify import Verification
+from ..doors.token_run import TokenRun
+from ..doors.verify import TokenVerification, Verification
 from .output import columns, facts
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ SMALL = 3
 """Up to this dimension vectors are written out, above it they are summed up."""
 
 
-def summary(run: Run, replay: Verification | None) -> Table:
+def summary(run: Run, replay: Verification | TokenVerification | None) -> Table:
     """How the run ended, what computed it, and how far it lies from its replay."""
     rows = {"status": _status(run)}
     if run.blow_up is not None:
@@ -26,7 +28,7 @@ def summary(run: Run, replay: Verification | None) -> Table:
         rows["blow-up"] = f"at {b.estimate:.10g}, in [{b.lower:.10g}, {b.upper:.10g}] ({b.basis.value})"
     rows["system"] = f"d = {run.start.dim}, rank {run.rank}{'' if run.exact else ', statistical linearisation'}"
     rows["engine"] = f"covariance: {run.engine}, mean: {run.mean_engine}"
-    if replay is not None:
+    if isinstance(replay, Verification):
         rows["replay"] = (
             f"largest relative difference {replay.mean_error:.1e} (mean), {replay.cov_error:.1e} (covariance) "
             f"to {replay.method}, rtol {replay.rtol:g}" + ("" if replay.complete else "; incomplete")
@@ -34,13 +36,29 @@ def summary(run: Run, replay: Verification | None) -> Table:
     return facts(rows)
 
 
-def moments(run: Run) -> Table:
+def token_summary(run: TokenRun, replay: Verification | TokenVerification | None) -> Table:
+    """How the run of the tokens ended, what it cost, and how far it lies from its replay."""
+    rows = {"status": _status(run)}
+    if run.blow_up is not None:
+        b = run.blow_up
+        rows["blow-up"] = f"at {b.estimate:.10g}, in [{b.lower:.10g}, {b.upper:.10g}] ({b.basis.value})"
+    rows["system"] = f"n = {run.start.size} tokens, d = {run.start.dim}"
+    rows["engine"] = f"{run.statements['tokens']}; {run.evaluations} velocities of all tokens"
+    if isinstance(replay, TokenVerification):
+        rows["replay"] = f"largest distance of a token {replay.token_error:.1e} of the largest to {replay.method}" + (
+            "" if replay.complete else "; incomplete"
+        )
+    return facts(rows)
+
+
+def moments(run: Run | TokenRun) -> Table:
     """Mean, trace, eigenvalues and visible rank at a few of the times that were reached."""
     small = run.start.dim <= SMALL
     headers = ("time", "mean" if small else "|mean|", "trace", "eigenvalues", "rank")
     table = columns(*headers, right=("time", "trace", "rank"))
     chosen = np.unique(np.linspace(0, run.ts.size - 1, min(ROWS, run.ts.size)).round().astype(int))
-    covs, ranks = run.cov[chosen], run.numerical_rank[chosen]
+    covs = run.cov[chosen]
+    ranks = run.numerical_rank[chosen] if isinstance(run, Run) else [_visible(cov) for cov in covs]
     for i, cov, rank in zip(chosen, covs, ranks, strict=True):
         mean, values = run.mean[i], np.linalg.eigvalsh(cov)[::-1]
         middle = _listed(mean) if small else f"{np.linalg.norm(mean):.6g}"
@@ -49,7 +67,11 @@ def moments(run: Run) -> Table:
     return table
 
 
-def _status(run: Run) -> str:
+def _visible(cov: np.ndarray) -> int:
+    return numerical_rank(np.linalg.eigvalsh(cov))
+
+
+def _status(run: Run | TokenRun) -> str:
     missed = "" if run.reached.all() else f", t = {run.requested[-1]:g} was not reached"
     if not run.ts.size:
         return f"{run.status.value}; no requested time was reached"

@@ -10,7 +10,13 @@ from ..measures.gaussian import Gaussian
 from ..transformer.block import Transformer
 from ..transformer.depth import Depth, Function, Interpolated, Model, Piecewise
 from ..transformer.feedforward import Affine
-from ..transformer.layer import AbstractLayer
+from ..transformer.l2 import L2Attention
+from ..transformer.layer import AbstractAttention, AbstractLayer
+from ..transformer.linear import LinearAttention
+from ..transformer.masked import MaskedAttention
+from ..transformer.multihead import MultiHeadAttention
+from ..transformer.sigmoid import SigmoidAttention
+from ..transformer.sinkhorn import SinkhornAttention
 from ..transformer.softmax import SoftmaxAttention
 
 Json: TypeAlias = dict[str, Any]
@@ -22,13 +28,12 @@ def describe(model: Model) -> Json:
     A `Depth.function` becomes {"kind": "function", "repr": ...} and a layer that this version does not know
     {"kind": "unknown", "repr": ...}: they can be read by a person but not rebuilt.
     """
+    if type(model) in _KINDS:
+        kind = _KINDS[type(model)]
+        return {"kind": kind, **{name: _value(getattr(model, name)) for name in _PARAMETERS[kind][1]}}
     match model:
-        case SoftmaxAttention():
-            matrices = {"B": _operator(model.B), "V": _operator(model.V)}
-            biases = {"query_bias": _optional(model.query_bias), "value_bias": _optional(model.value_bias)}
-            return {"kind": "softmax", **matrices, **biases}
-        case Affine():
-            return {"kind": "affine", "A": _operator(model.A), "b": _optional(model.b)}
+        case MultiHeadAttention() | MaskedAttention():
+            return _nested(model)
         case Transformer():
             heads = [describe(head) for head in model.attention]
             forward = None if model.feedforward is None else describe(model.feedforward)
@@ -40,6 +45,12 @@ def describe(model: Model) -> Json:
             return {"kind": "function", "repr": repr(model.function)}
         case _:
             return {"kind": "unknown", "repr": repr(model)}
+
+
+def _nested(model: MultiHeadAttention | MaskedAttention) -> Json:
+    if isinstance(model, MultiHeadAttention):
+        return {"kind": "multihead", "heads": [describe(head) for head in model.heads]}
+    return {"kind": "masked", "attention": describe(model.attention), "positions": _value(model.positions)}
 
 
 def build(description: Json) -> Model | None:
@@ -68,16 +79,25 @@ def build_gaussian(description: Json) -> Gaussian:
 
 def _layer(description: Json) -> AbstractLayer | None:
     match description["kind"]:
-        case "softmax":
-            biases = {name: _read_optional(description[name]) for name in ("query_bias", "value_bias")}
-            B, V = _read_operator(description["B"]), _read_operator(description["V"])
-            return SoftmaxAttention(B=B, V=V, **biases)
-        case "affine":
-            return Affine(A=_read_operator(description["A"]), b=_read_optional(description["b"]))
+        case kind if kind in _PARAMETERS:
+            layer, names = _PARAMETERS[kind]
+            return layer(**{name: _read_value(description[name]) for name in names})
+        case "multihead":
+            heads = [_attention(head) for head in description["heads"]]
+            known = [head for head in heads if head is not None]
+            return MultiHeadAttention(known) if len(known) == len(heads) else None
+        case "masked":
+            attention = _attention(description["attention"])
+            return None if attention is None else MaskedAttention(attention, _read_value(description["positions"]))
         case "transformer":
             return _transformer(description)
         case _:
             return None
+
+
+def _attention(description: Json) -> AbstractAttention | None:
+    layer = _layer(description)
+    return layer if isinstance(layer, AbstractAttention) else None
 
 
 def _transformer(description: Json) -> Transformer | None:
@@ -90,16 +110,17 @@ def _transformer(description: Json) -> Transformer | None:
     return Transformer(attention=known or None, feedforward=feedforward)
 
 
-def _operator(operator: Operator) -> Any:
-    if isinstance(operator, LowRank):
-        return {"left": _array(operator.left), "right": _array(operator.right)}
-    return _array(operator)
+def _value(value: Operator | float | None) -> Any:
+    """A parameter: a LowRank as its factors, an array as lists, a number or None as it is."""
+    if isinstance(value, LowRank):
+        return {"left": _array(value.left), "right": _array(value.right)}
+    return value if value is None or isinstance(value, int | float) else _array(value)
 
 
-def _read_operator(data: Any) -> Any:
+def _read_value(data: Any) -> Any:
     if isinstance(data, dict) and "left" in data:
         return LowRank(_read(data["left"]), _read(data["right"]))
-    return _read(data)
+    return data if data is None or isinstance(data, int | float) else _read(data)
 
 
 def _array(array: AnyArray) -> Any:
@@ -112,9 +133,13 @@ def _read(data: Any) -> np.ndarray:
     return np.zeros(data["shape"]) if isinstance(data, dict) else np.asarray(data, dtype=np.float64)
 
 
-def _optional(array: AnyArray | None) -> Any:
-    return None if array is None else _array(array)
-
-
-def _read_optional(data: Any) -> np.ndarray | None:
-    return None if data is None else _read(data)
+_BILINEAR = ("B", "V", "query_bias", "value_bias")
+_PARAMETERS: dict[str, tuple[type[AbstractLayer], tuple[str, ...]]] = {
+    "softmax": (SoftmaxAttention, _BILINEAR),
+    "l2": (L2Attention, ("Q", "K", "V", "temperature", "query_bias", "key_bias", "value_bias")),
+    "sinkhorn": (SinkhornAttention, ("B", "V", "epsilon", "value_bias", "tolerance", "max_iterations")),
+    "sigmoid": (SigmoidAttention, ("B", "V", "bias", "query_bias", "value_bias")),
+    "linear": (LinearAttention, _BILINEAR),
+    "affine": (Affine, ("A", "b")),
+}
+_KINDS: dict[type, str] = {layer: kind for kind, (layer, _) in _PARAMETERS.items()}

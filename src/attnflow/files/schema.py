@@ -47,12 +47,14 @@ class _Table(BaseModel):
 
 
 class StartTable(_Table):
-    """`[start]`: the Gaussian at time 0."""
+    """`[start]`: the Gaussian at time 0, or the tokens."""
 
+    kind: Literal["gaussian", "tokens"] = "gaussian"
     mean: Vector | None = None
     cov: Matrix | None = None
     factor: Columns | None = None
     tokens: Rows | None = None
+    sample: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _one_description(self) -> "StartTable":
@@ -63,30 +65,79 @@ class StartTable(_Table):
         if (self.mean is None) != (self.tokens is not None):
             remedy = "remove it, the tokens give the mean" if self.mean is not None else "add it"
             raise BadInput(f"`{FIELD}.mean` must be given with `cov` or `factor`, and only then: {remedy}.")
+        drawn = self.kind == "tokens" and self.tokens is None
+        if drawn != (self.sample is not None):
+            remedy = "add it" if drawn else "remove it"
+            raise BadInput(
+                f"`{FIELD}.sample` is the number of tokens drawn from `mean` and `cov` or `factor`, with "
+                f'kind = "tokens": {remedy}.'
+            )
         return self
 
 
 class AttentionTable(_Table):
-    """`[model.attention]`: one head."""
+    """`[model.attention]`: one head, or several in the packed form of `multihead`."""
 
-    kind: Literal["softmax"] = "softmax"
+    kind: Literal["softmax", "multihead", "l2", "sinkhorn", "sigmoid", "linear"] = "softmax"
     B: Matrix | None = None
     Q: Rows | None = None
     K: Rows | None = None
     V: Matrix
+    O: Rows | None = None  # noqa: E741 (the name of the output projection)
+    heads: Annotated[int, Field(ge=1)] | None = None
     scale: Number | None = None
+    temperature: Positive | None = None
+    epsilon: Positive | None = None
+    tolerance: Positive | None = None
+    max_iterations: Annotated[int, Field(ge=1)] | None = None
+    bias: Number | None = None
     query_bias: Vector | None = None
+    key_bias: Vector | None = None
     value_bias: Vector | None = None
+    output_bias: Vector | None = None
+    masked: bool = False
+    positions: Vector | None = None
 
     @model_validator(mode="after")
-    def _one_form(self) -> "AttentionTable":
+    def _keys_of_its_kind(self) -> "AttentionTable":
+        known = KEYS[self.kind]
+        foreign = [name for name in self.model_fields_set if name not in known and getattr(self, name) is not None]
+        if foreign:
+            raise BadInput(
+                f'`{FIELD}.{foreign[0]}` does not belong to kind = "{self.kind}" (known: {", ".join(known)}); '
+                "remove it or change the kind."
+            )
+        missing = [name for name in REQUIRED.get(self.kind, ()) if getattr(self, name) is None]
+        if missing:
+            raise BadInput(f'`{FIELD}.{missing[0]}` is missing: kind = "{self.kind}" needs it; add it.')
+        if self.positions is not None and not self.masked:
+            raise BadInput(f"`{FIELD}.positions` belongs to a mask: add masked = true or remove it.")
+        if self.kind in ("softmax", "sinkhorn", "sigmoid", "linear"):
+            self._require_one_form()
+        return self
+
+    def _require_one_form(self) -> None:
         given = tuple(name for name in ("B", "Q", "K") if getattr(self, name) is not None)
         if given not in (("B",), ("Q", "K")):
             found = ", ".join(given) or "none of them"
             raise BadInput(f"`{FIELD}` must have either `B` or both `Q` and `K`: {found} was found.")
         if self.B is not None and self.scale is not None:
             raise BadInput(f"`{FIELD}.scale` belongs to `Q` and `K`: `B` was found; multiply `B` by it instead.")
-        return self
+
+
+_EVERY = ("kind", "V", "value_bias", "masked", "positions")
+_BILINEAR = (*_EVERY, "B", "Q", "K", "scale", "query_bias")
+KEYS: dict[str, tuple[str, ...]] = {
+    "softmax": _BILINEAR,
+    "linear": _BILINEAR,
+    "sigmoid": (*_BILINEAR, "bias"),
+    "sinkhorn": ("kind", "V", "value_bias", "B", "Q", "K", "scale", "epsilon", "tolerance", "max_iterations"),
+    "l2": (*_EVERY, "Q", "K", "temperature", "query_bias", "key_bias"),
+    "multihead": (*_EVERY, "Q", "K", "O", "heads", "scale", "query_bias", "key_bias", "output_bias"),
+}
+"""The keys of each kind of attention."""
+
+REQUIRED: dict[str, tuple[str, ...]] = {"l2": ("Q", "K"), "multihead": ("Q", "K", "O", "heads")}
 
 
 class FeedforwardTable(_Table):
@@ -127,12 +178,18 @@ class SimulateTable(_Table):
     atol: Positive | None = None
     max_steps: Annotated[int, Field(ge=1)] | None = None
     stop_at_rest: bool | None = None
+    layers: Annotated[int, Field(ge=1)] | None = None
+    step: Positive | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _one_clock(self) -> "SimulateTable":
         if self.times is not None and self.t1 is not None:
             raise BadInput(f"`{FIELD}` must have `times` or `t1`, not both; remove one of them.")
+        if self.layers is not None and (self.times is not None or self.t1 is not None):
+            raise BadInput(f"`{FIELD}.layers` replaces `times` and `t1`: remove one of them.")
+        if self.step is not None and self.layers is None:
+            raise BadInput(f"`{FIELD}.step` is the step of residual layers: add `layers` or remove it.")
         if self.points is not None and self.t1 is None:
             raise BadInput(f"`{FIELD}.points` divides the time from 0 to `t1`: `t1` is missing; add it.")
         return self

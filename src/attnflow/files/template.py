@@ -22,11 +22,15 @@ title = "One stable and one unstable direction"
 mean = [-1.0, -1.0]
 cov = [[0.4, 0.2],                        # or factor = ... (cov = factor factor^T, any number of columns),
        [0.2, 0.2]]                        # or tokens = ... alone (one token a row; gives mean and cov)
+# kind = "tokens"                         # move the tokens themselves: those of `tokens`, or `sample` drawn ones
+# sample = 1000
 
 [model.attention]                         # several heads: write [[model.attention]] once for each
 B = [[1.0, 0.25],                         # a key y has the weight exp(y^T B x) for the query x
      [0.25, 0.75]]
 V = -1.0                                  # minus the identity
+# kind = "l2", "sinkhorn", "sigmoid", "linear", "multihead" are the other kinds of attention (docs/problem-file.md);
+# masked = true hides later tokens from earlier ones. This is kind = "softmax".
 # Q, K, V and scale may be given instead of B and V: then B = scale K^T Q, scale = 1/sqrt(k) unless given.
 # query_bias = [...] and value_bias = [...] are optional.
 
@@ -42,6 +46,8 @@ t1 = 100.0                                # the last time; or list the output ti
 # atol = 1e-12
 # max_steps = 100000
 # stop_at_rest = true                     # end early when nothing moves any more
+# layers = 12                             # instead of t1 or times: that many residual layers x + step Gamma(x)
+# step = 1.0
 # seed = 0
 """
 

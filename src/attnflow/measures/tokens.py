@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import equinox as eqx
+import jax
 import numpy as np
 from jaxtyping import Float
 
 from .._check import BadInput, parameter
 from .._types import AnyArray, ArrayLike
+from .gaussian import Gaussian
 
 
 class Tokens(eqx.Module):
@@ -22,6 +24,17 @@ class Tokens(eqx.Module):
         self.points = parameter("points", points, ndim=(2,))
         if self.points.shape[0] == 0:
             raise BadInput("`points` must hold at least one token: shape (0, d) was found; give an (n, d) array.")
+
+    @staticmethod
+    def sample(gaussian: Gaussian, n: int, *, seed: int) -> Tokens:
+        """`n` independent tokens drawn from `gaussian` with the random `seed`, in float64.
+
+        Raises BadInput when `n` is not positive.
+        """
+        if n < 1:
+            raise BadInput(f"`n` must be positive: {n} tokens were asked for.")
+        with jax.enable_x64(True):
+            return Tokens(np.asarray(gaussian.sample(n, key=jax.random.key(seed))))
 
     @property
     def dim(self) -> int:
