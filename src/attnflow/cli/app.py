@@ -89,6 +89,33 @@ def simulate(
 
 
 @app.command()
+def compare(
+    problem: Annotated[Path, typer.Argument(help="A problem file (TOML); tokens are drawn from its start.")],
+    n: Annotated[str, typer.Option("--n", help='The numbers of tokens: "256,1024,4096".')] = "256,1024,4096",
+    t1: Annotated[float | None, typer.Option(help="The last of eleven times (default: the times of the file).")] = None,
+    times: Annotated[str | None, typer.Option(help='The times: "0,0.5,1", or start:stop:step as in "0:1:0.1".')] = None,
+    repeats: Annotated[int | None, typer.Option(help="Independent samples for each number of tokens (4).")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of the samples (0).")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="The relative error that is tolerated (0.1).")] = None,
+    rtol: Annotated[float | None, typer.Option(help="Relative tolerance of both flows.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the errors to this NetCDF file (.nc).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw them into this file (.png, .pdf, .svg).")] = None,
+    json: Json = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 unless the largest n is trusted.")] = False,
+) -> None:
+    """Tokens beside the Gaussian flow: can the limit of many tokens be trusted at this n? The verdict is on stderr."""
+    with leaving_at_once():
+        enable_cache()
+        from .compare import compare as command
+
+    asked = dict(repeats=repeats, seed=seed, tolerance=tolerance, rtol=rtol)
+    given = {name: value for name, value in asked.items() if value is not None}
+    raise typer.Exit(
+        command(problem, n=n, t1=t1, times=times, out=out, plot=plot, as_json=json, strict=strict, options=given)
+    )
+
+
+@app.command()
 def reproduce(
     target: Annotated[str | None, typer.Argument(help='What to compute again, e.g. "alcalde2026/fig1".')] = None,
     list_targets: Annotated[bool, typer.Option("--list", help="List the targets.")] = False,

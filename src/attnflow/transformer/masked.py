@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from typing_extensions import override
 from .._check import BadInput, real_array
 from .._types import AnyArray, ArrayLike, Points
 from ..measures.gaussian import Gaussian, Moments
+from .depth import Model
 from .layer import AbstractAttention, AbstractLayer, AffineMap
 
 
@@ -81,3 +83,18 @@ def _sorted(positions: ArrayLike) -> np.ndarray:
             "by position."
         )
     return places
+
+
+def unmasked(model: Model) -> Model:
+    """`model` with every masked attention replaced by the attention itself.
+
+    For tokens whose law does not depend on their position it has the same limit of many tokens.
+
+    Source: :cite:castin2025, masked attention.
+    """
+    replaced: Model = jax.tree.map(
+        lambda node: node.attention if isinstance(node, MaskedAttention) else node,
+        model,
+        is_leaf=lambda node: isinstance(node, MaskedAttention),
+    )
+    return replaced
