@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._check import BadInput
     from ._linalg import LowRank
+    from .doors.compare import compare
+    from .doors.comparison import Comparison
     from .doors.dataset import load
     from .doors.run import Run
     from .doors.simulate import simulate
+    from .doors.token_run import TokenRun
     from .flow.evolve import Trajectory, evolve
+    from .flow.evolve_tokens import TokenTrajectory, evolve_tokens
     from .flow.outcome import Basis, BlowUp, Status
     from .measures.gaussian import Gaussian
     from .measures.tokens import Tokens
@@ -36,6 +40,7 @@ _HOME = {
     "BadInput": "_check",
     "Basis": "flow.outcome",
     "BlowUp": "flow.outcome",
+    "Comparison": "doors.comparison",
     "Depth": "transformer.depth",
     "Gaussian": "measures.gaussian",
     "L2Attention": "transformer.l2",
@@ -48,10 +53,14 @@ _HOME = {
     "SinkhornAttention": "transformer.sinkhorn",
     "SoftmaxAttention": "transformer.softmax",
     "Status": "flow.outcome",
+    "TokenRun": "doors.token_run",
+    "TokenTrajectory": "flow.evolve_tokens",
     "Tokens": "measures.tokens",
     "Trajectory": "flow.evolve",
     "Transformer": "transformer.block",
+    "compare": "doors.compare",
     "evolve": "flow.evolve",
+    "evolve_tokens": "flow.evolve_tokens",
     "load": "doors.dataset",
     "simulate": "doors.simulate",
 }
@@ -61,6 +70,7 @@ __all__ = [
     "BadInput",
     "Basis",
     "BlowUp",
+    "Comparison",
     "Depth",
     "Gaussian",
     "L2Attention",
@@ -73,11 +83,15 @@ __all__ = [
     "SinkhornAttention",
     "SoftmaxAttention",
     "Status",
+    "TokenRun",
+    "TokenTrajectory",
     "Tokens",
     "Trajectory",
     "Transformer",
     "__version__",
+    "compare",
     "evolve",
+    "evolve_tokens",
     "load",
     "simulate",
 ]
