@@ -37,8 +37,8 @@ def _line(comparison: Comparison, n: int) -> str:
 def _criteria(failing: list[HeadTrust]) -> str:
     if not failing:
         return ""
-    worst = max(failing, key=lambda head: head.kappa)
-    return f"; sampling criteria fail for {worst.name} at t = {worst.t:.4g}: {worst.reason}"
+    worst = min(failing, key=lambda head: head.t)
+    return f"; by the sampling criteria {worst.name} leaves it at t = {worst.t:.4g}: {worst.reason}"
 
 
 def _common(comparison: Comparison) -> list[str]:
