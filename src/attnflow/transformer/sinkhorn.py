@@ -12,13 +12,16 @@ from jax import lax
 from jaxtyping import Float
 from typing_extensions import override
 
-from .._check import positive, positive_parameter
+from .._check import BadInput, positive, positive_parameter
 from .._linalg import Operator, times, times_from_left
 from .._types import AnyArray, ArrayLike, Number, Points, Vector
 from ..measures.gaussian import Gaussian, Moments
 from .kernel import softmax_average
 from .layer import AbstractLayer, AffineMap
 from .parameters import Parameter, bilinear_logits, common_dim, optional_vector, split_values, square_parameter
+
+MEMORY = 8
+"""How many iterations Anderson's acceleration combines."""
 
 ROUNDING = 64
 """No tolerance below this many units of rounding is asked of the iteration."""
@@ -30,9 +33,9 @@ class SinkhornAttention(AbstractLayer):
     The transport has the cost -y^T B x and the regularisation `epsilon`; the velocity at x is V E[y | x] + value_bias.
     At N(mean, cov) with cov = L L^T it is exactly V (mean + M (x - mean)) + value_bias, where
     M = (1/epsilon) L R L^T B, R = 2 (I + (I + 4 C C^T)^{1/2})^{-1} and C = L^T B L / epsilon: no inverse of cov or B
-    enters, both may be singular. On tokens log-domain Sinkhorn iterations run until the other marginal has the relative
-    l1 error `tolerance`, at most `max_iterations` of them; see `marginal_error`. Biases of query and key cancel in the
-    rescaling and are not parameters. The flow exists for all times.
+    enters, both may be singular. On tokens Sinkhorn iterations (in logarithms, accelerated) run until the marginal of
+    the keys has the relative l1 error `tolerance`, at most `max_iterations` of them; see `marginal_error`. Biases of
+    query and key cancel in the rescaling and are not parameters. The flow exists for all times.
 
     `B`, `V`: (d, d), a scalar or a `LowRank`; `epsilon` > 0; `value_bias`: (d,) or None.
 
@@ -64,6 +67,8 @@ class SinkhornAttention(AbstractLayer):
         self.value_bias = optional_vector("value_bias", value_bias)
         self.tolerance = positive("tolerance", tolerance)
         self.max_iterations = int(positive("max_iterations", max_iterations))
+        if self.max_iterations != max_iterations:
+            raise BadInput(f"`max_iterations` must be a positive whole number: {max_iterations!r} was found.")
         common_dim(B=self.B, V=self.V, value_bias=self.value_bias)
 
     @override
@@ -71,7 +76,7 @@ class SinkhornAttention(AbstractLayer):
         queries, keys, _ = bilinear_logits(self.B, None, points, tokens)
         values, out = split_values(self.V, tokens)
         potential = self._potentials(tokens).potential
-        average, _ = softmax_average(queries / self.epsilon, keys, values, key_bias=potential)
+        average, _ = softmax_average(self._scaled(queries), keys, values, key_bias=potential)
         moved = out(average)
         return moved if self.value_bias is None else moved + self.value_bias
 
@@ -86,7 +91,7 @@ class SinkhornAttention(AbstractLayer):
     @override
     def at_gaussian(self, measure: Gaussian | Moments) -> AffineMap:
         factor = measure.factor if isinstance(measure, Gaussian) else jnp.linalg.cholesky(measure.cov)
-        tilted = times_from_left(factor.T, self.B) / self.epsilon
+        tilted = self._scaled(times_from_left(factor.T, self.B))
         left = jnp.asarray(factor @ shrinkage(tilted @ factor))
         center = measure.mean - left @ (tilted @ measure.mean)
         moved = times(self.V, jnp.concatenate([left, center[:, None]], axis=1))
@@ -101,7 +106,13 @@ class SinkhornAttention(AbstractLayer):
     def _potentials(self, tokens: Points) -> _Potentials:
         tokens = jnp.asarray(tokens)
         queries, keys, _ = bilinear_logits(self.B, None, tokens, tokens)
-        return _sinkhorn(jnp.asarray(queries) / self.epsilon, jnp.asarray(keys), self.tolerance, self.max_iterations)
+        dtype = jnp.result_type(queries, keys)
+        scaled, keys = self._scaled(queries).astype(dtype), jnp.asarray(keys, dtype)
+        return _sinkhorn(scaled, keys, self.tolerance, self.max_iterations)
+
+    def _scaled(self, queries: AnyArray) -> jax.Array:
+        queries = jnp.asarray(queries)
+        return queries / jnp.asarray(self.epsilon, queries.dtype)
 
 
 def sinkhorn_layers(model: Any) -> list[SinkhornAttention]:
@@ -148,23 +159,68 @@ class _Potentials(NamedTuple):
     iterations: jax.Array
 
 
+class _Iteration(NamedTuple):
+    """The potential to try next, the image of the last one, the images and residuals that are remembered, counters."""
+
+    potential: jax.Array
+    image: jax.Array
+    images: jax.Array
+    residuals: jax.Array
+    kept: jax.Array
+    iterations: jax.Array
+    error: jax.Array
+    best: jax.Array
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _sinkhorn(queries: jax.Array, keys: jax.Array, tolerance: float, most: int) -> _Potentials:
-    """The centred potential of the keys for uniform marginals; differentiated through its fixed-point equation."""
+    """The centred potential of the keys for uniform marginals; differentiated through its fixed-point equation.
+
+    Sinkhorn's iteration with Anderson's acceleration: the next potential is the combination of the last images whose
+    residuals cancel best. An acceleration that goes wrong is forgotten.
+
+    Source: :cite:walker2011, Sect. 2.
+    """
     wanted = _reachable(tolerance, keys.dtype)
 
-    def going(now: _Potentials) -> jax.Array:
+    def going(now: _Iteration) -> jax.Array:
         return (now.error > wanted) & (now.iterations < most)
 
-    def step(now: _Potentials) -> _Potentials:
+    def step(now: _Iteration) -> _Iteration:
         new = _cycle(queries, keys, now.potential)
         error = jnp.mean(jnp.abs(jnp.expm1(now.potential - new)))
-        return _Potentials(new, error, now.iterations + 1)
+        image = new - jnp.mean(new)
+        residual = image - now.potential
+        kept = jnp.where(error > 2 * now.best, 0, now.kept)
+        place = kept % MEMORY
+        return _Iteration(
+            potential=_accelerated(image, residual, now.images, now.residuals, kept),
+            image=image,
+            images=now.images.at[place].set(image),
+            residuals=now.residuals.at[place].set(residual),
+            kept=kept + 1,
+            iterations=now.iterations + 1,
+            error=error,
+            best=jnp.minimum(now.best, error),
+        )
 
-    unknown = jnp.asarray(jnp.finfo(keys.dtype).max, keys.dtype)
-    first = _Potentials(jnp.zeros(keys.shape[0], keys.dtype), unknown, jnp.zeros((), jnp.int32))
-    found: _Potentials = lax.while_loop(going, step, first)
-    return found._replace(potential=found.potential - jnp.mean(found.potential))
+    zero, huge = jnp.zeros(keys.shape[0], keys.dtype), jnp.asarray(jnp.finfo(keys.dtype).max / 4, keys.dtype)
+    none, nothing = jnp.zeros((), jnp.int32), jnp.zeros((MEMORY, keys.shape[0]), keys.dtype)
+    found: _Iteration = lax.while_loop(going, step, _Iteration(zero, zero, nothing, nothing, none, none, huge, huge))
+    return _Potentials(found.image, found.error, found.iterations)
+
+
+def _accelerated(
+    image: jax.Array, residual: jax.Array, images: jax.Array, residuals: jax.Array, kept: jax.Array
+) -> jax.Array:
+    """The image moved by the combination of the last `kept` ones that makes the linearised residual smallest."""
+    valid = jnp.arange(MEMORY) < kept
+    change = jnp.where(valid[:, None], residuals - residual, 0.0)
+    gram = change @ change.T
+    ridge = 8 * jnp.finfo(gram.dtype).eps * jnp.trace(gram)
+    weights = jnp.linalg.solve(gram + jnp.diag(jnp.where(valid, ridge, 1.0)), -(change @ residual))
+    weights = jnp.where(valid & jnp.isfinite(weights), weights, 0.0)
+    return image + weights @ jnp.where(valid[:, None], images - image, 0.0)
 
 
 def _cycle(queries: jax.Array, keys: jax.Array, potential: jax.Array) -> jax.Array:
