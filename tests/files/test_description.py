@@ -10,7 +10,13 @@ from attnflow.measures.gaussian import Gaussian
 from attnflow.transformer.block import Transformer
 from attnflow.transformer.depth import Depth
 from attnflow.transformer.feedforward import Affine
+from attnflow.transformer.l2 import L2Attention
 from attnflow.transformer.layer import AbstractLayer
+from attnflow.transformer.linear import LinearAttention
+from attnflow.transformer.masked import MaskedAttention
+from attnflow.transformer.multihead import MultiHeadAttention
+from attnflow.transformer.sigmoid import SigmoidAttention
+from attnflow.transformer.sinkhorn import SinkhornAttention
 from attnflow.transformer.softmax import SoftmaxAttention
 
 
@@ -40,6 +46,13 @@ def models(rng):
         "low rank V": SoftmaxAttention(B=1e-5, V=LowRank(rng.normal(size=(3, 1)), rng.normal(size=(1, 3)))),
         "inner dimension zero": SoftmaxAttention(B=LowRank(np.zeros((3, 0)), np.zeros((0, 3))), V=square()),
         "affine": Affine(A=0.1),
+        "multi-head": MultiHeadAttention.from_qkvo(*rng.normal(size=(3, 2, 2, 3)), rng.normal(size=(2, 3, 2))),
+        "l2": L2Attention(*rng.normal(size=(2, 2, 3)), square(), 0.7, key_bias=rng.normal(size=2)),
+        "sinkhorn": SinkhornAttention(square(), -1.0, 0.3, value_bias=vector(), tolerance=1e-7, max_iterations=50),
+        "sigmoid": SigmoidAttention(square(), square(), -0.3, query_bias=vector()),
+        "linear": LinearAttention(square(), 2.0, value_bias=vector()),
+        "masked": MaskedAttention(plain, positions=[0.0, 0.5, 0.5]),
+        "masked heads": Transformer([MaskedAttention(MultiHeadAttention([plain, biased])), biased]),
         "transformer": block,
         "attention only": Transformer(attention=biased),
         "piecewise": Depth.piecewise([block, stack[0]], np.array([0.0, 0.7])),
