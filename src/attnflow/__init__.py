@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .doors.compare import compare
     from .doors.comparison import Comparison
     from .doors.dataset import load
+    from .doors.ensemble import Ensemble, ensemble
     from .doors.run import Run
     from .doors.simulate import simulate
     from .doors.token_run import TokenRun
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .transformer.block import Transformer
     from .transformer.depth import Depth
     from .transformer.feedforward import Affine
+    from .transformer.finite_softmax import FiniteSoftmaxAttention
     from .transformer.l2 import L2Attention
     from .transformer.linear import LinearAttention
     from .transformer.masked import MaskedAttention
@@ -42,6 +44,8 @@ _HOME = {
     "BlowUp": "flow.outcome",
     "Comparison": "doors.comparison",
     "Depth": "transformer.depth",
+    "Ensemble": "doors.ensemble",
+    "FiniteSoftmaxAttention": "transformer.finite_softmax",
     "Gaussian": "measures.gaussian",
     "L2Attention": "transformer.l2",
     "LinearAttention": "transformer.linear",
@@ -59,6 +63,7 @@ _HOME = {
     "Trajectory": "flow.evolve",
     "Transformer": "transformer.block",
     "compare": "doors.compare",
+    "ensemble": "doors.ensemble",
     "evolve": "flow.evolve",
     "evolve_tokens": "flow.evolve_tokens",
     "load": "doors.dataset",
@@ -72,6 +77,8 @@ __all__ = [
     "BlowUp",
     "Comparison",
     "Depth",
+    "Ensemble",
+    "FiniteSoftmaxAttention",
     "Gaussian",
     "L2Attention",
     "LinearAttention",
@@ -90,6 +97,7 @@ __all__ = [
     "Transformer",
     "__version__",
     "compare",
+    "ensemble",
     "evolve",
     "evolve_tokens",
     "load",

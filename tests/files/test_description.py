@@ -10,6 +10,7 @@ from attnflow.measures.gaussian import Gaussian
 from attnflow.transformer.block import Transformer
 from attnflow.transformer.depth import Depth
 from attnflow.transformer.feedforward import Affine
+from attnflow.transformer.finite_softmax import FiniteSoftmaxAttention
 from attnflow.transformer.l2 import L2Attention
 from attnflow.transformer.layer import AbstractLayer
 from attnflow.transformer.linear import LinearAttention
@@ -51,6 +52,7 @@ def models(rng):
         "sinkhorn": SinkhornAttention(square(), -1.0, 0.3, value_bias=vector(), tolerance=1e-7, max_iterations=50),
         "sigmoid": SigmoidAttention(square(), square(), -0.3, query_bias=vector()),
         "linear": LinearAttention(square(), 2.0, value_bias=vector()),
+        "finite softmax": FiniteSoftmaxAttention(square(), square(), 64, query_bias=vector(), self_key=False),
         "masked": MaskedAttention(plain, positions=[0.0, 0.5, 0.5]),
         "masked heads": Transformer([MaskedAttention(MultiHeadAttention([plain, biased])), biased]),
         "transformer": block,

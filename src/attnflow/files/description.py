@@ -10,6 +10,7 @@ from ..measures.gaussian import Gaussian
 from ..transformer.block import Transformer
 from ..transformer.depth import Depth, Function, Interpolated, Model, Piecewise
 from ..transformer.feedforward import Affine
+from ..transformer.finite_softmax import FiniteSoftmaxAttention
 from ..transformer.l2 import L2Attention
 from ..transformer.layer import AbstractAttention, AbstractLayer
 from ..transformer.linear import LinearAttention
@@ -140,6 +141,7 @@ _PARAMETERS: dict[str, tuple[type[AbstractLayer], tuple[str, ...]]] = {
     "sinkhorn": (SinkhornAttention, ("B", "V", "epsilon", "value_bias", "tolerance", "max_iterations")),
     "sigmoid": (SigmoidAttention, ("B", "V", "bias", "query_bias", "value_bias")),
     "linear": (LinearAttention, _BILINEAR),
+    "finite_softmax": (FiniteSoftmaxAttention, ("B", "V", "n", "query_bias", "value_bias", "self_key")),
     "affine": (Affine, ("A", "b")),
 }
 _KINDS: dict[type, str] = {layer: kind for kind, (layer, _) in _PARAMETERS.items()}

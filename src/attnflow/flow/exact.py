@@ -116,7 +116,8 @@ def _add_means(
     exact = closed_mean(head, start.mean, start.factor)
     if exact is not None:
         mean_at, leg.statements["mean"] = exact
-        points = [Point(t, mean_at(t - start.t), factor) for t, factor in factors]
+        with np.errstate(over="ignore", invalid="ignore"):  # growth beyond float64 is the status `overflow`
+            points = [Point(t, mean_at(t - start.t), factor) for t, factor in factors]
         points = [p for p in points if np.all(np.isfinite(p.mean))]
         if len(points) < len(factors):
             leg.status = Status.OVERFLOW

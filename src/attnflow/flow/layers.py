@@ -70,7 +70,7 @@ def token_layers(model: Model, start: Points, options: Options, progress: Progre
             layer, t = layer_of(model, i, options.step), (i + 1) * options.step
             if not require_convergence(layer, found.end, points, found):
                 break
-            velocity = np.asarray(token_velocity(layer, found.end, points))
+            velocity = np.asarray(token_velocity(layer, np.asarray(found.end), points))  # a float would be static
             points = np.asarray(points + options.step * velocity)
             found.evaluations += 1
             if not np.abs(points).max(initial=0.0) < HUGE:

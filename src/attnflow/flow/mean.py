@@ -60,7 +60,7 @@ def growth(rate: float | np.ndarray, t: float) -> np.ndarray:
     """n(t) = (e^{2 a t} - 1) / (2 a), with its limit t at a = 0."""
     a = np.asarray(rate, dtype=np.float64)
     safe = np.where(a == 0, 1.0, a)
-    return np.asarray(np.where(a == 0, t, np.expm1(2 * safe * t) / (2 * safe)))
+    return np.asarray(np.where(a == 0, t, np.expm1(2 * a * t) / (2 * safe)))
 
 
 def _affine(head: ScalarHead, mean: np.ndarray) -> MeanFlow:

@@ -22,7 +22,7 @@ def bures_wasserstein(one: Gaussian, two: Gaussian) -> float:
 
     Raises BadInput when the dimensions differ.
 
-    Source: this package, docs/theory/kinds.md.
+    Source: this package, docs/theory/distances.md.
     """
     if one.dim != two.dim:
         raise BadInput(f"`one` and `two` must share one dimension d: {one.dim} and {two.dim} were found.")
@@ -44,7 +44,7 @@ def sliced_wasserstein(
 
     Raises BadInput when the dimensions differ.
 
-    Source: this package, docs/theory/kinds.md.
+    Source: this package, docs/theory/distances.md.
     """
     n, d = points.shape
     if d != gaussian.dim:
@@ -63,7 +63,7 @@ def sliced_wasserstein(
 def normal_cells(n: int) -> tuple[Float[np.ndarray, " n"], float]:
     """The means of N(0, 1) over its `n` cells of equal mass, and the mean variance within them.
 
-    Source: this package, docs/theory/kinds.md.
+    Source: this package, docs/theory/distances.md.
     """
     edges = ndtri(np.arange(1, n) / n)
     heights = np.concatenate([[0.0], np.exp(-0.5 * np.square(edges)) / np.sqrt(2 * np.pi), [0.0]])
@@ -78,7 +78,7 @@ def sampling_floor(n: int) -> float:
     A sample of a Gaussian has the sliced distance sampling_floor(n) sqrt(tr cov / d) to it. From 200 samples with a
     fixed seed, to about two percent.
 
-    Source: this package, docs/theory/kinds.md.
+    Source: this package, docs/theory/distances.md.
     """
     means, rest = normal_cells(n)
     rng = np.random.default_rng(0)

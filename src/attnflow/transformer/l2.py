@@ -78,8 +78,8 @@ class L2Attention(AbstractAttention):
     def attend(
         self, points: Float[AnyArray, "m d"], tokens: Points, visible: Int[AnyArray, " m"] | None
     ) -> Float[AnyArray, "m d"]:
-        scale = 1.0 / self.temperature
         queries, keys = jnp.asarray(points) @ self.Q.T + self._shift, jnp.asarray(tokens) @ self.K.T
+        scale = jnp.asarray(1.0 / self.temperature, queries.dtype)
         values, out = split_values(self.V, tokens)
         bias = -scale * jnp.sum(jnp.square(keys), axis=1)
         average, _ = softmax_average(2 * scale * queries, keys, values, key_bias=bias, visible=visible)
@@ -138,4 +138,5 @@ def _solve(chol: jax.Array, block: AnyArray) -> AnyArray:
 
 
 def _cholesky(gram: AnyArray, noise: Number) -> jax.Array:
-    return jnp.asarray(jnp.linalg.cholesky(gram + noise * jnp.eye(gram.shape[0], dtype=gram.dtype)))
+    floor = jnp.asarray(noise, gram.dtype) * jnp.eye(gram.shape[0], dtype=gram.dtype)
+    return jnp.asarray(jnp.linalg.cholesky(gram + floor))

@@ -7,6 +7,7 @@ import math
 import operator
 from collections.abc import Sequence
 
+import numpy as np
 from jaxtyping import Float, Int
 from typing_extensions import override
 
@@ -129,6 +130,8 @@ def _output(value: ArrayLike, heads: int | None) -> AnyArray:
 
 
 def _require_divided(name: str, size: int, heads: int) -> None:
+    if not isinstance(heads, int | np.integer):
+        raise BadInput(f"`heads` must be a positive whole number: {heads!r} was found.")
     if heads < 1 or size == 0 or size % heads:
         raise BadInput(
             f"`heads` must divide the packed axis of `{name}`: {heads} heads and {size} entries were found; check "

@@ -61,7 +61,7 @@ class SigmoidAttention(AbstractAttention):
     ) -> Float[AnyArray, "m d"]:
         queries, keys, extra = bilinear_logits(self.B, self.query_bias, points, tokens)
         values, out = split_values(self.V, tokens)
-        bias = jnp.broadcast_to(jnp.asarray(self.bias), keys.shape[:1])
+        bias = jnp.broadcast_to(jnp.asarray(self.bias, keys.dtype), keys.shape[:1])
         bias = bias if extra is None else bias + extra
         average = weighted_mean(jax.nn.sigmoid, queries, keys, values, key_bias=bias, visible=visible)
         moved = out(average)
@@ -106,7 +106,8 @@ def _averages(
 
     Source: this package, docs/theory/kinds.md.
     """
-    frequencies, weights = (jnp.asarray(x, C.dtype) for x in _frequency_rule())
+    dtype = jnp.result_type(C, p, q)
+    C, p, q, u0, frequencies, weights = (jnp.asarray(x, dtype) for x in (C, p, q, u0, *_frequency_rule()))
 
     def at(w: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         chol = jnp.linalg.cholesky(jnp.eye(C.shape[0], dtype=C.dtype) + jnp.square(w) * (C @ C.T))

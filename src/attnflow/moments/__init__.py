@@ -1,0 +1,1 @@
+"""Exact expectations under a Gaussian: what a layer does on average."""
