@@ -32,6 +32,42 @@ TARGETS = (
         checks="biases, covariance limits and moments at T = 100 against 40-digit references, for two matrices B",
         module="attnflow.reproduce.alcalde2026.fig1",
     ),
+    Target(
+        name="castin2025/zero",
+        title="Covariances that vanish in the cone of 2 x 2 matrices: softmax, L2, two heads, Sinkhorn",
+        checks="limits, the common 1/t tail against its equation, the published stopping sizes, replays",
+        module="attnflow.reproduce.castin2025.zero",
+    ),
+    Target(
+        name="castin2025/line",
+        title="Limits on a line (softmax, L2) and in a plane (two heads)",
+        checks="limits in closed form, conserved quantities, replays",
+        module="attnflow.reproduce.castin2025.line",
+    ),
+    Target(
+        name="castin2025/mixed",
+        title="Limits on two lines: K^T Q and V indefinite, softmax and L2",
+        checks="rank one, the two isotropic directions, rest, replays",
+        module="attnflow.reproduce.castin2025.mixed",
+    ),
+    Target(
+        name="castin2025/divergence",
+        title="Blow-up (softmax, two heads) and exponential growth (L2, Sinkhorn) in the normalised disc",
+        checks="1184 blow-up times against closed form and replays, growth rates and their bounds",
+        module="attnflow.reproduce.castin2025.divergence",
+    ),
+    Target(
+        name="castin2025/both",
+        title="Convergence or blow-up depending on the start, in the normalised disc",
+        checks="57 of 648 starts blow up (softmax), none (L2, two heads); limits, blow-up times, replays",
+        module="attnflow.reproduce.castin2025.both",
+    ),
+    Target(
+        name="castin2025/histograms",
+        title="Ranks of the limits for d = 3, 4, 5, and the published algorithm beside one panel",
+        checks="exact rank of 1200 limits, none undecided, what is conserved; the published counts and their cause",
+        module="attnflow.reproduce.castin2025.histograms",
+    ),
 )
 
 
