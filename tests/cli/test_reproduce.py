@@ -28,7 +28,9 @@ def test_the_list_names_every_target(command):
         assert ended.code == 0
         assert "alcalde2026/fig1" in ended.out
     listed = json.loads(command("reproduce", "--list", "--json").out)
-    assert [target["name"] for target in listed["targets"]] == ["alcalde2026/fig1"]
+    published = ("zero", "line", "mixed", "divergence", "both", "histograms")
+    names = ["alcalde2026/fig1", *(f"castin2025/{name}" for name in published)]
+    assert [target["name"] for target in listed["targets"]] == names
 
 
 def test_agreement_exits_with_0(command, result):
