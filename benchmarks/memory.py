@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def extra_peak(work: Callable[[], object]) -> int:
-    """Bytes of resident memory that `work` needed at its peak, its compilation included."""
+    """Bytes of resident memory that `work` needed at its peak."""
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     work()

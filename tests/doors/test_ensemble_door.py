@@ -124,3 +124,26 @@ def test_layers_of_different_structure_are_refused(heads, starts):
     mixed = [Transformer(heads[0], Affine(np.eye(D))), *heads[1:]]
     with pytest.raises(BadInput, match=r"`model\[1\]` must have the same layers"):
         ensemble(mixed, starts, [0.5])
+
+
+def test_one_system_can_be_run_alone_and_replayed(heads, starts):
+    found = ensemble(heads, starts, [0.0, 0.3, 0.7], rtol=1e-8)
+    run = found.run(3)
+    np.testing.assert_allclose(run.cov, found.cov[3], rtol=1e-6, atol=1e-7)
+    assert run.verify().cov_error < 1e-6
+    with pytest.raises(BadInput, match="`index` must be at least 0 and below 5"):
+        found.run(5)
+
+
+def test_a_single_system_is_an_ensemble(heads, starts):
+    found = ensemble(heads[:1], starts[:1], [0.4])
+    np.testing.assert_allclose(found.cov[0], simulate(heads[0], starts[0], [0.4]).cov, rtol=1e-5)
+
+
+def test_the_dataset_lists_the_known_blow_ups_without_padding(starts):
+    models = [SoftmaxAttention(B=np.eye(D), V=eta) for eta in (1.0, -1.0, 2.0, -1.0, -1.0)]
+    found = ensemble(models, starts, [100.0])
+    dataset = found.to_dataset()
+    assert dataset["blow_up_system"].values.tolist() == [0, 2]
+    np.testing.assert_allclose(dataset["blow_up_time"], found.blow_up_times)
+    assert all(np.isfinite(dataset[name].values).all() for name in ("mean", "cov", "blow_up_time"))

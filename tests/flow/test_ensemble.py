@@ -11,8 +11,9 @@ from attnflow import Affine, SoftmaxAttention, Transformer
 from attnflow.flow.dop853 import Code
 from attnflow.flow.many.ensemble import Batch, flow_ensemble
 from attnflow.flow.many.fields import GENERAL, SOFTMAX, Shape
-from attnflow.flow.many.model import Stack, scalar_sum, softmax_sum, terms_of
+from attnflow.flow.many.model import Stack, scalar_sum, softmax_sum
 from attnflow.flow.many.pool import Pool
+from attnflow.transformer.block import single_terms
 from attnflow.transformer.multihead import MultiHeadAttention
 from oracles.replay import replay_moments
 
@@ -93,7 +94,7 @@ def test_heads_with_scalar_v_are_found_and_others_are_not(rng):
     np.testing.assert_allclose(found.B[0], -1.5 * B)
     assert found.rate.tolist() == [0.3]
     assert scalar_sum(softmax_sum(stack([SoftmaxAttention(B, B)]), D), D) is None
-    assert len(terms_of(scalar)) == 3
+    assert len(single_terms(scalar)) == 3
 
 
 @pytest.mark.parametrize("d", [3, 4])

@@ -21,6 +21,8 @@ from ..flow.outcome import Status
 from ..measures.gaussian import Gaussian
 from ..transformer.layer import AbstractLayer
 from .progress import progress_bar
+from .run import Run
+from .simulate import simulate
 from .stacking import stacked_models, stacked_starts
 
 if TYPE_CHECKING:
@@ -53,8 +55,10 @@ class Ensemble:
     local exponents t lambda' / lambda at the last time: near 0 an eigenvalue stays, near -1 or below it vanishes; in
     between the system is `undecided` (N,).
 
-    `steps` (N,) counts attempted steps, `engine` is "closed_form" or "rosenbrock", `exact` is False when a layer enters
-    by its statistical linearisation, `rtol` is the tolerance asked for, `provenance` the versions that computed it.
+    `model` (its parameters stacked, unless `shared`) and `start` (mean (N, d), factor (N, d, r)) are the problem; `run`
+    computes one system alone, by the other engines of this package. `steps` (N,) counts attempted steps, `engine` is
+    "closed_form" or "rosenbrock", `exact` is False when a layer enters by its statistical linearisation, `rtol` is the
+    tolerance asked for, `provenance` the versions that computed it.
 
     Source: :cite:alcalde2026, eq. (2.6) and Lemma 3.1.
     """
@@ -71,6 +75,9 @@ class Ensemble:
     engine: str
     exact: bool
     rtol: float
+    model: AbstractLayer
+    shared: bool
+    start: Gaussian
     provenance: dict[str, str]
 
     @functools.cached_property
@@ -87,6 +94,16 @@ class Ensemble:
     def blow_up_times(self) -> np.ndarray:
         """When the systems `blown_up` did so."""
         return np.asarray(self.blow_up[self.blown_up])
+
+    def run(self, index: int, *, rtol: float = 1e-8) -> Run:
+        """System `index` alone, by `attnflow.simulate` with tolerance `rtol` at the same times.
+
+        It brackets a blow-up, and `verify` replays it. Raises BadInput when there is no such system.
+        """
+        if not 0 <= index < self.status.size:
+            raise BadInput(f"`index` must be at least 0 and below {self.status.size}: {index} was found.")
+        model = self.model if self.shared else jax.tree.map(lambda leaf: leaf[index], self.model)
+        return simulate(model, Gaussian(self.start.mean[index], self.start.factor[index]), self.ts, rtol=rtol)
 
     def to_dataset(self) -> xr.Dataset:
         """The ensemble as a labelled dataset with its provenance; statuses are written as words."""
@@ -158,15 +175,15 @@ def ensemble(
         with progress_bar(float(mean.shape[0]), progress, words="ensemble") as report:
             flows = flow_ensemble(batch, tolerance, int(max_steps), report, settle=later)
         exact = is_exact(batch)
-    return _result(flows, requested, exact, tolerance)
+    return _result(flows, batch, exact, tolerance)
 
 
-def _result(flows: Flows, ts: np.ndarray, exact: bool, rtol: float) -> Ensemble:
+def _result(flows: Flows, batch: Batch, exact: bool, rtol: float) -> Ensemble:
     from ..files.provenance import provenance
 
     return Ensemble(
         status=_WORDS[flows.code],
-        ts=ts,
+        ts=batch.ts,
         mean=flows.mean,
         factor=flows.factor,
         reached=flows.reached,
@@ -177,5 +194,8 @@ def _result(flows: Flows, ts: np.ndarray, exact: bool, rtol: float) -> Ensemble:
         engine=flows.engine,
         exact=exact,
         rtol=rtol,
+        model=batch.stack.layer,
+        shared=batch.stack.shared,
+        start=Gaussian(batch.mean, batch.factor),
         provenance=provenance(),
     )

@@ -11,10 +11,9 @@ import jax
 import numpy as np
 
 from ..._linalg import LowRank, Operator, RankRule
-from ...transformer.block import Transformer
+from ...transformer.block import single_terms
 from ...transformer.feedforward import Affine
 from ...transformer.layer import AbstractLayer
-from ...transformer.multihead import MultiHeadAttention
 from ...transformer.softmax import SoftmaxAttention
 from .fields import Head, SoftmaxSum
 
@@ -38,19 +37,10 @@ class ScalarSum(NamedTuple):
     moving: bool
 
 
-def terms_of(layer: AbstractLayer) -> tuple[AbstractLayer, ...]:
-    """The layers whose velocities add up to that of `layer`."""
-    if isinstance(layer, Transformer):
-        return tuple(inner for term in layer.terms for inner in terms_of(term))
-    if isinstance(layer, MultiHeadAttention):
-        return tuple(inner for head in layer.heads for inner in terms_of(head))
-    return (layer,)
-
-
 def softmax_sum(stack: Stack, dim: int) -> SoftmaxSum | None:
     """The model as softmax heads and an affine map, systems first; None for any other model."""
     A, b, heads = None, None, []
-    for term in terms_of(stack.layer):
+    for term in single_terms(stack.layer):
         if isinstance(term, Affine):
             A = _plus(A, _dense(term.A, stack, dim))
             b = _plus(b, _vector(term.b, stack))
