@@ -115,7 +115,7 @@ STEPS = pytest.mark.parametrize("step", [0.1, 0.7])
 def test_each_layer_of_a_piecewise_depth_has_its_own_parameters(step):
     """Jumps at the multiples of a step that is no binary fraction: rounding must not pick the wrong layer."""
     ps = [parameters("softmax", seed) for seed in range(7)]
-    depth = af.Depth.piecewise([make("softmax", p) for p in ps], [i * step for i in range(7)])
+    depth = af.Depth.piecewise([make("softmax", p) for p in ps], [round(i * step, 6) for i in range(7)])
     by_tokens = af.simulate(depth, af.Tokens(tokens()), layers=7, step=step)
     wanted = stacked([lambda x, p=p: on_tokens("softmax", p, x, x) for p in ps], step, tokens())
     np.testing.assert_allclose(by_tokens.tokens, wanted, rtol=1e-11, atol=1e-12)
