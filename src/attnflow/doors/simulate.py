@@ -62,8 +62,8 @@ def simulate(
     The flow starts at time 0. `ts` (t,) are the requested times, increasing; without them the natural steps up to
     `t1` are returned. With `layers` it is not the continuous flow but that many residual layers x + `step` Gamma(x),
     all heads and the feed-forward read at the same x, and the result holds the state behind each of them (at the times
-    0, step, 2 step, ...; layer i has the parameters at depth i step, those of a piecewise depth at (i + 1/2) step). Computes in float64 whatever the global JAX
-    setting, and returns NumPy.
+    0, step, 2 step, ...; layer i has the parameters at depth i step, those of a piecewise depth at (i + 1/2) step).
+    Computes in float64 whatever the global JAX setting, and returns NumPy.
 
     `model`: a layer, a `Transformer`, or a `Depth`; `start`: a `Gaussian` (gives a `Run`) or `Tokens` (gives a
     `TokenRun`) of the same dimension. `rtol` is the tolerance relative to the present size of mean and covariance, or
