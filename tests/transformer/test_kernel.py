@@ -11,7 +11,7 @@ import pytest
 
 from attention_kinds import KINDS, make
 from attnflow import MaskedAttention
-from attnflow.transformer import kernel
+from attnflow.transformer import kernel, sinkhorn
 from oracles.kinds import draw, on_tokens
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -25,6 +25,7 @@ def blocked(monkeypatch):
     monkeypatch.setattr(kernel, "DIRECT", 0)
     monkeypatch.setattr(kernel, "QUERY_BLOCK", 4)
     monkeypatch.setattr(kernel, "KEY_BLOCK", 3)
+    monkeypatch.setattr(sinkhorn, "_compiled", sinkhorn._sinkhorn)  # not what was compiled for other blocks
 
 
 def problem(rng, m: int, n: int, *, bias: bool, visible: bool) -> dict:

@@ -108,7 +108,8 @@ class SinkhornAttention(AbstractLayer):
         queries, keys, _ = bilinear_logits(self.B, None, tokens, tokens)
         dtype = jnp.result_type(queries, keys)
         scaled, keys = self._scaled(queries).astype(dtype), jnp.asarray(keys, dtype)
-        return _sinkhorn(scaled, keys, self.tolerance, self.max_iterations)
+        found: _Potentials = _compiled(scaled, keys, self.tolerance, self.max_iterations)
+        return found
 
     def _scaled(self, queries: AnyArray) -> jax.Array:
         queries = jnp.asarray(queries)
@@ -265,6 +266,7 @@ def _backward(
 
 
 _sinkhorn.defvjp(_forward, _backward)
+_compiled = jax.jit(_sinkhorn, static_argnums=(2, 3))
 
 
 def _reachable(tolerance: float, dtype: Any) -> float:
