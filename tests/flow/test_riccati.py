@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from attnflow import Affine, LowRank, SoftmaxAttention, Transformer
+from attnflow import Affine, LowRank, MultiHeadAttention, SoftmaxAttention, Transformer
 from attnflow.flow.riccati import (
     block_radius,
     block_values,
@@ -198,6 +198,13 @@ class TestEffectiveHead:
         B = rng.standard_normal((D, D))
         np.testing.assert_allclose(effective_head(SoftmaxAttention(B=B, V=-2.0))[1], -2.0 * B)
 
+    def test_sums_inside_sums_are_taken_apart(self, rng):
+        M, N, B = rng.standard_normal((3, D, D))
+        inner = Transformer(MultiHeadAttention([SoftmaxAttention(B=B, V=-2.0)]), Affine(A=M))
+        linear, bilinear = effective_head(Transformer([inner, SoftmaxAttention(B=1.5, V=3.0)], Affine(A=N)))
+        np.testing.assert_allclose(linear, M + N)
+        np.testing.assert_allclose(bilinear, -2.0 * B + 4.5 * np.eye(D))
+
     def test_a_matrix_value_or_no_head_has_none(self, rng):
         M = rng.standard_normal((D, D))
         head = SoftmaxAttention(B=M, V=-2.0)
@@ -206,6 +213,5 @@ class TestEffectiveHead:
             SoftmaxAttention(B=M, V=LowRank(M[:, :1], M[:1])),
             Transformer([head, SoftmaxAttention(B=M, V=M)]),
             Transformer(feedforward=Affine(A=M)),
-            Transformer(attention=[Transformer(head)], feedforward=Affine(A=M)),
         ):
             assert effective_head(layer) is None

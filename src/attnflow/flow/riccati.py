@@ -50,13 +50,17 @@ def effective_head(layer: AbstractLayer) -> tuple[Operator | None, AnyArray] | N
     linear, bilinear = None, None
     for term in terms:
         if isinstance(term, Affine):
-            linear = term.A if linear is None else None
+            linear = term.A if linear is None else _plus(_array(linear), _array(term.A))
         elif isinstance(term, SoftmaxAttention) and not isinstance(term.V, LowRank) and term.V.ndim == 0:
-            part = term.V * (term.B.dense() if isinstance(term.B, LowRank) else term.B)
+            part = term.V * _array(term.B)
             bilinear = part if bilinear is None else _plus(bilinear, part)
         else:
             return None
     return None if bilinear is None else (linear, bilinear)
+
+
+def _array(operator: Operator) -> AnyArray:
+    return operator.dense() if isinstance(operator, LowRank) else operator
 
 
 def _plus(one: AnyArray, two: AnyArray) -> AnyArray:
