@@ -11,6 +11,7 @@ from .._check import BadInput
 from ..doors.compare import compare as tokens_beside
 from ..doors.comparison import Comparison
 from ..files.problem import Problem, read_problem
+from ..flow.outcome import Status
 from ..measures.gaussian import Gaussian
 from ..measures.tokens import Tokens
 from .clock import parse_times
@@ -54,6 +55,9 @@ def compare(
     if not finished:
         say("interrupted; the samples that were finished are kept")
         return ExitCode.INTERRUPTED
+    ended = {sample.status for samples in found.measured.values() for sample in samples}
+    if ended & {Status.NOT_CONVERGED, Status.BUDGET}:
+        return ExitCode.NOT_FINISHED
     trusted = found.n.size and found.trusted_until(int(found.n[-1])) == float(found.run.requested[-1])
     return ExitCode.DONE if trusted or not strict else ExitCode.UNDETERMINED
 

@@ -40,7 +40,8 @@ def reproduce(name: str, folder: Path | None, *, json: bool) -> ExitCode:
     with leaving_at_once():
         target = find(name)
         importlib.import_module(target.module)
-    result = run(target, Path("out") / name if folder is None else folder)
+        # half a figure is none: an interrupt leaves, and files are written whole or not at all
+        result = run(target, Path("out") / name if folder is None else folder)
     for file in result.files:
         say(f"wrote {file}")
     if json:

@@ -12,6 +12,7 @@ import numpy as np
 from .._check import BadInput, positive
 from .._types import ArrayLike
 from ..flow.leg import Progress
+from ..flow.outcome import Status
 from ..measures.distances import bures_wasserstein, sliced_wasserstein
 from ..measures.gaussian import Gaussian
 from ..measures.tokens import Tokens
@@ -25,8 +26,8 @@ from .simulate import simulate
 from .token_run import TokenRun
 
 DIRECTIONS = 128
-COLLAPSED = 1e-3
-"""Errors are relative to the spread of the Gaussian, but not to less than this share of its first one."""
+COLLAPSED, SMALLEST = 1e-3, 1e-100
+"""Errors are relative to the spread of the Gaussian, but to no less than a share of its largest size."""
 
 
 def compare(
@@ -78,6 +79,8 @@ def compare(
                 for i in range(rounds):
                     drawn = Tokens(_draw(start, count, seed=seed, round_=i))
                     tokens = simulate(model, drawn, rtol=rtol, progress=lambda done: None, **clock)
+                    if tokens.status is Status.INTERRUPTED:
+                        raise KeyboardInterrupt
                     measured[count].append(_measure(tokens, run))
                     done += count**2 / work
                     report(done)
@@ -97,8 +100,10 @@ def _measure(tokens: TokenRun, run: Run) -> Measured:
     """The errors of one sample at the times that both flows reached."""
     both = min(tokens.ts.size, run.ts.size)
     spread = np.sqrt(np.trace(run.cov[:both], axis1=1, axis2=2))
-    scale = np.maximum(spread, max(COLLAPSED * spread.max(initial=0.0), np.finfo(float).tiny))
-    sizes = np.maximum(np.linalg.norm(run.cov[:both], axis=(1, 2)), np.finfo(float).tiny)
+    size = float(np.linalg.norm(run.mean[:both], axis=1).max(initial=0.0))
+    floor = max(COLLAPSED * max(float(spread.max(initial=0.0)), size), SMALLEST)
+    scale = np.maximum(spread, floor)
+    sizes = np.maximum(np.linalg.norm(run.cov[:both], axis=(1, 2)), floor**2)
     gaussians = [Gaussian(run.mean[i], run.factor[i]) for i in range(both)]
     return Measured(
         status=tokens.status,

@@ -53,7 +53,8 @@ class Ensemble:
     `limit_rank` (N,) is the number of eigenvalues of the covariance that do not vanish as t grows, -1 where that has no
     answer (a blow-up, a last time that was not reached). With the closed form it is exact. Otherwise it is read off the
     local exponents t lambda' / lambda at the last time: near 0 an eigenvalue stays, near -1 or below it vanishes; in
-    between the system is `undecided` (N,).
+    between the system is `undecided` (N,). An eigenvalue on which the flow has not acted yet (its size times the last
+    time well below the scale of the flow) looks like one that stays: ask for long times.
 
     `model` (its parameters stacked, unless `shared`) and `start` (mean (N, d), factor (N, d, r)) are the problem; `run`
     computes one system alone, by the other engines of this package. `steps` (N,) counts attempted steps, `engine` is
@@ -169,6 +170,9 @@ def ensemble(
     if int(max_steps) != max_steps or not 1 <= max_steps <= 10**9:
         raise BadInput(f"`max_steps` must be a whole number from 1 to 1e9: {max_steps!r} was found.")
     later = None if settle is None else positive("settle", settle)
+    if not factor.shape[2]:
+        found = ensemble(model, Gaussian(mean, np.zeros((*mean.shape, 1))), ts, rtol=rtol, max_steps=max_steps)
+        return dataclasses.replace(found, factor=found.factor[..., :0], start=Gaussian(mean, factor))
     with jax.enable_x64(True):
         stack = stacked_models(model, mean.shape[0], mean.shape[1], factor.shape[2])
         batch = Batch(stack, factor, mean, requested)

@@ -28,16 +28,16 @@ ENGINES = ("closed_form", "factor_ode", "covariance_ode")
 @overload
 def simulate(
     model: Model, start: Gaussian, ts: ArrayLike | None = None, *, t1: float | None = None, layers: int | None = None,
-    step: float = 1.0, rtol: float = 1e-8, atol: float = 0.0, max_steps: int = 100_000, stop_at_rest: bool = False,
-    engine: str | None = None, seed: int | None = None, progress: Progress | None = None,
+    step: float | None = None, rtol: float = 1e-8, atol: float = 0.0, max_steps: int = 100_000,
+    stop_at_rest: bool = False, engine: str | None = None, seed: int | None = None, progress: Progress | None = None,
 ) -> Run: ...  # fmt: skip
 
 
 @overload
 def simulate(
     model: Model, start: Tokens, ts: ArrayLike | None = None, *, t1: float | None = None, layers: int | None = None,
-    step: float = 1.0, rtol: float = 1e-8, atol: float = 0.0, max_steps: int = 100_000, stop_at_rest: bool = False,
-    engine: str | None = None, seed: int | None = None, progress: Progress | None = None,
+    step: float | None = None, rtol: float = 1e-8, atol: float = 0.0, max_steps: int = 100_000,
+    stop_at_rest: bool = False, engine: str | None = None, seed: int | None = None, progress: Progress | None = None,
 ) -> TokenRun: ...  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def simulate(
     *,
     t1: float | None = None,
     layers: int | None = None,
-    step: float = 1.0,
+    step: float | None = None,
     rtol: float = 1e-8,
     atol: float = 0.0,
     max_steps: int = 100_000,
@@ -61,8 +61,9 @@ def simulate(
 
     The flow starts at time 0. `ts` (t,) are the requested times, increasing; without them the natural steps up to
     `t1` are returned. With `layers` it is not the continuous flow but that many residual layers x + `step` Gamma(x),
-    all heads and the feed-forward read at the same x, and the result holds the state behind each of them (at the times
-    0, step, 2 step, ...; layer i has the parameters at depth i step, those of a piecewise depth at (i + 1/2) step).
+    `step` 1 if None, all heads and the feed-forward read at the same x, and the result holds the state behind each of
+    them (at the times 0, step, 2 step, ...; layer i has the parameters at depth i step, those of a piecewise depth at
+    (i + 1/2) step).
     Computes in float64 whatever the global JAX setting, and returns NumPy.
 
     `model`: a layer, a `Transformer`, or a `Depth`; `start`: a `Gaussian` (gives a `Run`) or `Tokens` (gives a
@@ -83,6 +84,8 @@ def simulate(
     """
     _check_model(model, start)
     options = _options(rtol, atol, max_steps, stop_at_rest, engine)
+    if layers is None and step is not None:
+        raise BadInput("`step` is the step of residual layers: `layers` is missing; give it or remove `step`.")
     if layers is not None:
         options = _layered(options, layers, step, ts, t1)
     requested, end = _clock(model, ts, t1) if layers is None else _layer_times(model, options)
@@ -142,14 +145,15 @@ def _check_model(model: Any, start: Any) -> None:
         raise BadInput(f"`model` and `start` must share one dimension d: {dim} and {start.dim} were found.")
 
 
-def _layered(options: Options, layers: Any, step: float, ts: Any, t1: Any) -> Options:
+def _layered(options: Options, layers: Any, step: float | None, ts: Any, t1: Any) -> Options:
     if ts is not None or t1 is not None:
         raise BadInput(
             "`layers` replaces `ts` and `t1`: both kinds were given; the depths are 0, step, 2 step, ... by themselves."
         )
     if options.engine is not None or options.stop_at_rest:
         raise BadInput("`layers` excludes `engine` and `stop_at_rest`, which belong to the continuous flow.")
-    return dataclasses.replace(options, layers=_whole("layers", layers), step=positive("step", step))
+    size = 1.0 if step is None else positive("step", step)
+    return dataclasses.replace(options, layers=_whole("layers", layers), step=size)
 
 
 def _layer_times(model: Model, options: Options) -> tuple[np.ndarray, float]:
@@ -194,6 +198,6 @@ def _options(rtol: float, atol: float, max_steps: int, stop_at_rest: bool, engin
 
 
 def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, int | float | np.integer) or not value >= 1 or value % 1 != 0:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer) or not value >= 1 or value % 1 != 0:
         raise BadInput(f"`{name}` must be a positive whole number: {value!r} was found.")
     return int(value)

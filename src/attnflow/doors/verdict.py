@@ -22,23 +22,32 @@ def words(comparison: Comparison) -> str:
 def _line(comparison: Comparison, n: int) -> str:
     index = int((comparison.n == n).nonzero()[0][0])
     until, end = comparison.trusted_until(n), float(comparison.ts[-1])
-    worst = max(comparison.errors[name][index].max() for name in ("mean", "cov"))
-    alone = max(comparison.floors[name][index].max() for name in ("mean", "cov"))
+    first, last = _worst(comparison, index, 0), _worst(comparison, index, comparison.ts.size - 1, largest=True)
     if until is None:
-        found = f"cannot be trusted: {worst:.1%} off already where {alone:.1%} is the noise of so few points"
+        found = f"cannot be trusted: {first} already at t = {comparison.ts[0]:.4g}, with so few points"
     elif until < end:
-        found = f"can be trusted up to t = {until:.4g} only: {worst:.1%} off later (sampling alone: {alone:.1%})"
+        found = f"can be trusted up to t = {until:.4g} only: {last} later"
     else:
-        found = f"can be trusted up to t = {end:.4g}: at most {worst:.1%} off (sampling alone: {alone:.1%})"
+        found = f"can be trusted up to t = {end:.4g}: at most {last}"
     failing = [head for head in comparison.trust.get(n, []) if not head.trusted]
     return f"n = {n}: the Gaussian limit {found}{_criteria(failing)}."
+
+
+def _worst(comparison: Comparison, index: int, last: int, *, largest: bool = False) -> str:
+    """The larger of the errors of mean and covariance at the time `last`, or up to it, beside its own floor."""
+    rows = {name: comparison.errors[name][index][: last + 1] for name in ("mean", "cov")}
+    name = max(rows, key=lambda key: rows[key].max() if largest else rows[key][-1])
+    place = int(rows[name].argmax()) if largest else last
+    floor = comparison.floors[name][index][place]
+    what = {"mean": "mean", "cov": "covariance"}[name]
+    return f"{rows[name][place]:.1%} off in the {what} (sampling alone: {floor:.1%})"
 
 
 def _criteria(failing: list[HeadTrust]) -> str:
     if not failing:
         return ""
     worst = min(failing, key=lambda head: head.t)
-    return f"; by the sampling criteria {worst.name} leaves it at t = {worst.t:.4g}: {worst.reason}"
+    return f"; beside this measurement, a sampling criterion warns of {worst.name} at t = {worst.t:.4g}: {worst.reason}"
 
 
 def _common(comparison: Comparison) -> list[str]:
@@ -62,6 +71,10 @@ def _common(comparison: Comparison) -> list[str]:
                 else "finitely many tokens do not follow it: near that time the limit says nothing about them."
             )
         )
+    for n, samples in comparison.measured.items():
+        failed = [s.status for s in samples if s.status not in (Status.REACHED_END, Status.BLOW_UP)]
+        if failed:
+            lines.append(f"n = {n}: {len(failed)} of {len(samples)} samples ended early, {failed[0].value}.")
     if comparison.run.status not in (Status.REACHED_END, Status.BLOW_UP):
         lines.append(f"the Gaussian flow ended with status {comparison.run.status.value}.")
     return lines

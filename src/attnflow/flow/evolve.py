@@ -8,6 +8,8 @@ from typing import Any, cast
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Bool, Float
 
 from .._check import BadInput
@@ -75,6 +77,7 @@ def evolve(
     if model.dim not in (None, begin.dim):
         raise BadInput(f"`model` and `start` must share one dimension d: {model.dim} and {begin.dim} were found.")
     config = (float(rtol), float(atol), int(max_steps))
+    model = with_own_arrays(model, dtype)
     mean, columns, reached = _moments(model, begin, times, config)
     is_cov = begin.rank == begin.dim
     head = None if isinstance(model, Depth) else effective_head(model)
@@ -85,6 +88,16 @@ def evolve(
         columns, finite = covariance_factors(A.astype(dtype), (B + B.T).astype(dtype), begin.factor, times)
         return Trajectory(times, mean, reached & finite, columns, False)
     return Trajectory(times, mean, reached, columns, is_cov)
+
+
+def with_own_arrays(model: Model, dtype: DTypeLike) -> Model:
+    """`model` with copies of its NumPy parameters in `dtype`.
+
+    JAX remembers by identity in which precision it has met an array: one that entered a trace in single precision
+    cannot be an argument in double precision later.
+    """
+    own: Model = jax.tree.map(lambda leaf: np.array(leaf, dtype) if isinstance(leaf, np.ndarray) else leaf, model)
+    return own
 
 
 def _moments(

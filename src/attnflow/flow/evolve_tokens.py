@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from .._check import BadInput
 from .._types import ArrayLike, Points
 from ..transformer.depth import Depth, Model, layer_at
+from .evolve import with_own_arrays
 
 
 class TokenTrajectory(eqx.Module):
@@ -49,6 +50,7 @@ def evolve_tokens(
     points = jnp.asarray(start)
     if model.dim not in (None, points.shape[1]):
         raise BadInput(f"`model` and `start` must share one dimension d: {model.dim} and {points.shape[1]} were found.")
+    model = with_own_arrays(model, points.dtype)
     times = jnp.atleast_1d(jnp.asarray(ts, points.dtype))
     floor = rtol * jnp.sqrt(jnp.mean(jnp.square(points))) if atol is None else jnp.asarray(atol, points.dtype)
     controller: diffrax.AbstractStepSizeController[Any, Any] = diffrax.PIDController(rtol=rtol, atol=floor)

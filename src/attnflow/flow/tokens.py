@@ -137,7 +137,7 @@ def _stretch(
         _write(solver, ts, shape, found)
         found.end = float(solver.t)
         progress(found.end)
-        if _ended(solver, size, options, found):
+        if _ended(solver, begin, size, options, found):
             break
     return np.asarray(solver.y.reshape(shape))
 
@@ -155,12 +155,12 @@ def _write(solver: DOP853, ts: np.ndarray | None, shape: tuple[int, ...], found:
         found.tokens.append(np.array(value).reshape(shape))
 
 
-def _ended(solver: DOP853, size: float, options: Options, found: TokenSolution) -> bool:
-    """Whether an event ends the flow behind an accepted step; `size` is that of the start."""
+def _ended(solver: DOP853, begin: float, size: float, options: Options, found: TokenSolution) -> bool:
+    """Whether an event ends the flow behind a step; `size` is that of the start, `begin` the start of the stretch."""
     second, rate = float(np.vdot(solver.y, solver.y)) / solver.n, 2 * float(np.vdot(solver.y, solver.f)) / solver.n
     if not second < HUGE**2:
         found.status = Status.OVERFLOW
-    elif rate > 0 and second < BLOW_UP_REMAINING * solver.t * rate and second > BLOW_UP_GROWTH * size**2:
+    elif rate > 0 and second < BLOW_UP_REMAINING * (solver.t - begin) * rate and second > BLOW_UP_GROWTH * size**2:
         estimate = float(solver.t) + second / rate
         found.status = Status.BLOW_UP
         found.blow_up = BlowUp(float(solver.t), estimate, estimate, Basis.NUMERICAL, STATEMENT)
