@@ -147,3 +147,13 @@ def test_the_dataset_lists_the_known_blow_ups_without_padding(starts):
     assert dataset["blow_up_system"].values.tolist() == [0, 2]
     np.testing.assert_allclose(dataset["blow_up_time"], found.blow_up_times)
     assert all(np.isfinite(dataset[name].values).all() for name in ("mean", "cov", "blow_up_time"))
+
+
+@pytest.mark.parametrize("small", [1e-4, 1e-6])
+def test_a_small_eigenvalue_that_the_flow_has_hardly_touched_is_in_doubt(small):
+    """Both eigenvalues vanish like 1 / t in the end, the small one much later."""
+    start = [Gaussian(np.zeros(2), np.diag([1.0, np.sqrt(small)]))]
+    model = SoftmaxAttention(B=np.eye(2), V=np.diag([-1.0, -1.0001]))
+    early, late = ensemble(model, start, [10.0]), ensemble(model, start, [10.0], settle=1e10)
+    assert early.undecided.tolist() == [True]
+    assert (late.limit_rank.tolist(), late.undecided.tolist()) == ([0], [False])

@@ -53,8 +53,7 @@ class Ensemble:
     `limit_rank` (N,) is the number of eigenvalues of the covariance that do not vanish as t grows, -1 where that has no
     answer (a blow-up, a last time that was not reached). With the closed form it is exact. Otherwise it is read off the
     local exponents t lambda' / lambda at the last time: near 0 an eigenvalue stays, near -1 or below it vanishes; in
-    between the system is `undecided` (N,). An eigenvalue on which the flow has not acted yet (its size times the last
-    time well below the scale of the flow) looks like one that stays: ask for long times.
+    between the system is `undecided` (N,), as it is with an eigenvalue on which the flow has only begun to act.
 
     `model` (its parameters stacked, unless `shared`) and `start` (mean (N, d), factor (N, d, r)) are the problem; `run`
     computes one system alone, by the other engines of this package. `steps` (N,) counts attempted steps, `engine` is

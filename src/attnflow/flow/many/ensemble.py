@@ -23,6 +23,8 @@ from .pool import Pool
 # local exponents t lambda' / lambda of eigenvalues: above -STAYS it stays, below -VANISHES it vanishes; between
 # -MAY_STAY and -STAYS it stays if the exponents add up to a whole number, as they do when each tends to 0 or to -1
 STAYS, MAY_STAY, VANISHES, WHOLE = 0.02, 0.1, 0.7, 0.005
+# an eigenvalue that moves at all, by more than this exponent
+BEGUN = 1e-8
 # systems in doubt are followed to a later time with a tolerance so much tighter, down to that one: vanishing
 # eigenvalues are smaller there
 TIGHTER, TIGHTEST, LATER = 1e-2, 1e-8, 30.0
@@ -210,7 +212,8 @@ def _limit_rank(pool: Pool, rtol: float) -> tuple[np.ndarray, np.ndarray]:
     """How many eigenvalues do not vanish by their local exponents t lambda' / lambda at the last time, and doubts.
 
     An eigenvalue lambda = sigma^2 of the covariance moves by sigma' = u^T L' v. One that fell below the tolerance has
-    vanished, whatever it does there; one that lay there from the start is in doubt.
+    vanished, whatever it does there; one that lay there from the start is in doubt, and so is one that has moved in
+    proportion to t all the way: the flow has only begun to act on it.
     """
     d, r, t = pool.shape.dim, pool.shape.rank, pool.ts[-1]
     last = pool.out[-1]
@@ -227,5 +230,8 @@ def _limit_rank(pool: Pool, rtol: float) -> tuple[np.ndarray, np.ndarray]:
     vanishes = (exponent < -VANISHES) | (lost & fell)
     total = np.sum(np.where(exponent > -1.5, exponent, 0.0), axis=1, keepdims=True)
     firm = np.where(np.abs(total - np.round(total)) < WHOLE, MAY_STAY, STAYS)
-    doubt = ~vanishes & ((exponent < -firm) | lost)
+    seen = visible & (first > 0)
+    change = 2 * np.abs(np.log(np.where(seen, sigma, 1.0) / np.where(seen, first, 1.0)))
+    begun = seen & (np.abs(exponent) > BEGUN) & (change < 3 * np.abs(exponent))
+    doubt = ~vanishes & ((exponent < -firm) | lost | begun)
     return np.count_nonzero(~vanishes & (exponent > -0.5 * VANISHES), axis=1), np.any(doubt, axis=1)
