@@ -11,14 +11,13 @@ from .system import System
 
 
 def svec(symmetric: Float[np.ndarray, "*batch d d"]) -> Float[np.ndarray, "*batch m"]:
-    """The m = d (d + 1) / 2 coordinates of symmetric matrices: the upper triangle by rows, off the diagonal times
-    sqrt 2."""
+    """The m = d (d + 1) / 2 coordinates of `symmetric` matrices: the upper triangle, sqrt 2 off the diagonal."""
     rows, columns, weights = _places(symmetric.shape[-1])
     return np.asarray(symmetric[..., rows, columns] * weights)
 
 
 def smat(coordinates: Float[np.ndarray, "*batch m"]) -> Float[np.ndarray, "*batch d d"]:
-    """The symmetric matrices of coordinates: the inverse of `svec`."""
+    """The symmetric matrices of `coordinates`: the inverse of `svec`."""
     size = coordinates.shape[-1]
     dim = int((np.sqrt(8 * size + 1) - 1) / 2)
     rows, columns, weights = _places(dim)
@@ -31,7 +30,10 @@ def smat(coordinates: Float[np.ndarray, "*batch m"]) -> Float[np.ndarray, "*batc
 def derivative(
     system: System, cov: Float[np.ndarray, "d d"], direction: Float[np.ndarray, "*batch d d"]
 ) -> Float[np.ndarray, "*batch d d"]:
-    """F'(cov) X = M X + X M^T + sum_h (V_h X B_h cov + cov B_h^T X V_h^T) for symmetric X, batched over X."""
+    """The `system` linearised at `cov` along symmetric matrices X = `direction`.
+
+    F'(cov) X = M X + X M^T + sum_h (V_h X B_h cov + cov B_h^T X V_h^T).
+    """
     half = system.generator(cov) @ direction
     for V, B in zip(system.V, system.B, strict=True):
         half = half + V @ direction @ (B @ cov)
@@ -39,7 +41,7 @@ def derivative(
 
 
 def linearisation(system: System, cov: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "m m"]:
-    """F'(cov) as a matrix on the coordinates of `svec`: O(d^5) numbers are touched, for d up to about 40."""
+    """F'(`cov`) of the `system` as a matrix on the coordinates of `svec`, for d up to about 40."""
     return np.ascontiguousarray(svec(derivative(system, cov, _basis(system.dim))).T)
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+import numpy as np
+
+from ..flow.outcome import Basis, BlowUp
+from .statements import Statement
+
 
 class Regime(enum.StrEnum):
     """What becomes of the covariance.
@@ -81,3 +86,32 @@ class Attempt:
         """Why it does not apply: the first hypothesis that does not hold, with its margin."""
         failing = [h for h in self.hypotheses if h.held is not Held.HOLDS]
         return "; ".join(str(h) for h in failing) or self.note
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What a theorem or an integration says of the covariance.
+
+    `regime`, what it rests on (`basis`, `statement`, `hypotheses`), the limit `cov` (d, d) where it is known, its
+    `rank`, the exponential `rate` of approach or growth (None where it is not exponential or not known), the blow-up,
+    and `never`: why there is no blow-up, where that is certain. `reason` adds words.
+    """
+
+    regime: Regime
+    basis: Basis
+    statement: Statement
+    hypotheses: tuple[Hypothesis, ...] = ()
+    cov: np.ndarray | None = None
+    rank: int | None = None
+    rate: float | None = None
+    blow_up: BlowUp | None = None
+    never: str = ""
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A theorem that was tried, and what it says where it applies and decides."""
+
+    attempt: Attempt
+    finding: Finding | None = None

@@ -66,7 +66,7 @@ THEOREM_D = Statement(
     "V < 0, B > 0 symmetric: bounded; zero is the limit when A + A^T <= 0, or when B A + A^T B <= 0 and B V + V B < 0; "
     "a positive definite equilibrium exists when B A + A^T B > 0",
     "Theorem 4.5, Table 1 row 2",
-    "Re spec A > 0 does not give a positive definite equilibrium (C1 to C3), Re spec A <= 0 does not give zero (C4, C5)",
+    "Re spec A > 0 does not give a positive definite equilibrium (C1 to C3), Re spec A <= 0 does not give 0 (C4, C5)",
     _PAGE,
 )
 THEOREM_E = Statement(
