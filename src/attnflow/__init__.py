@@ -12,10 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._check import BadInput
     from ._linalg import LowRank
+    from .asymptotics.equilibria.equilibrium import Equilibrium
+    from .asymptotics.regime import MeanRegime, Regime
+    from .doors.classify import classify
     from .doors.compare import compare
     from .doors.comparison import Comparison
     from .doors.dataset import load
     from .doors.ensemble import Ensemble, ensemble
+    from .doors.equilibria import equilibria
+    from .doors.long_run import Verdict
+    from .doors.mean_matching import mean_matching_bias
     from .doors.run import Run
     from .doors.simulate import simulate
     from .doors.token_run import TokenRun
@@ -45,13 +51,16 @@ _HOME = {
     "Comparison": "doors.comparison",
     "Depth": "transformer.depth",
     "Ensemble": "doors.ensemble",
+    "Equilibrium": "asymptotics.equilibria.equilibrium",
     "FiniteSoftmaxAttention": "transformer.finite_softmax",
     "Gaussian": "measures.gaussian",
     "L2Attention": "transformer.l2",
     "LinearAttention": "transformer.linear",
     "LowRank": "_linalg",
     "MaskedAttention": "transformer.masked",
+    "MeanRegime": "asymptotics.regime",
     "MultiHeadAttention": "transformer.multihead",
+    "Regime": "asymptotics.regime",
     "Run": "doors.run",
     "SigmoidAttention": "transformer.sigmoid",
     "SinkhornAttention": "transformer.sinkhorn",
@@ -62,11 +71,15 @@ _HOME = {
     "Tokens": "measures.tokens",
     "Trajectory": "flow.evolve",
     "Transformer": "transformer.block",
+    "Verdict": "doors.long_run",
+    "classify": "doors.classify",
     "compare": "doors.compare",
     "ensemble": "doors.ensemble",
+    "equilibria": "doors.equilibria",
     "evolve": "flow.evolve",
     "evolve_tokens": "flow.evolve_tokens",
     "load": "doors.dataset",
+    "mean_matching_bias": "doors.mean_matching",
     "simulate": "doors.simulate",
 }
 
@@ -78,13 +91,16 @@ __all__ = [
     "Comparison",
     "Depth",
     "Ensemble",
+    "Equilibrium",
     "FiniteSoftmaxAttention",
     "Gaussian",
     "L2Attention",
     "LinearAttention",
     "LowRank",
     "MaskedAttention",
+    "MeanRegime",
     "MultiHeadAttention",
+    "Regime",
     "Run",
     "SigmoidAttention",
     "SinkhornAttention",
@@ -95,12 +111,16 @@ __all__ = [
     "Tokens",
     "Trajectory",
     "Transformer",
+    "Verdict",
     "__version__",
+    "classify",
     "compare",
     "ensemble",
+    "equilibria",
     "evolve",
     "evolve_tokens",
     "load",
+    "mean_matching_bias",
     "simulate",
 ]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import schur, solve_continuous_lyapunov
+from scipy.linalg import schur
+
+from .equilibria.riccati import carried
 
 
 def rightmost(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -18,17 +20,14 @@ def rightmost(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return triangular, vectors
 
 
-def carried_by(A: np.ndarray, S: np.ndarray, count: int) -> np.ndarray:
-    """X = E W^{-1} E^T with E spanning the invariant subspace of the `count` rightmost eigenvalues of `A` (d, d).
+def carried_by(A: np.ndarray, S: np.ndarray, count: int) -> np.ndarray | None:
+    """The equilibrium carried by the invariant subspace of the `count` rightmost eigenvalues of `A` (d, d).
 
-    A_E^T W + W A_E = -E^T `S` E: the limit of Theorem A when these are the eigenvalues with Re > 0.
+    The limit of Theorem A when these are the eigenvalues with Re > 0. None where `S` sees the subspace too badly for
+    floating point.
 
     Source: this package, docs/theory/long-run.md, Theorem A.
     """
-    if count == 0:
-        return np.zeros_like(A)
     triangular, vectors = rightmost(A, count)
-    E, block = vectors[:, :count], triangular[:count, :count]
-    W = solve_continuous_lyapunov(block.T, -(E.T @ S @ E))
-    X = E @ np.linalg.solve(0.5 * (W + W.T), E.T)
-    return np.asarray(0.5 * (X + X.T))
+    found = carried(triangular[:count, :count], vectors[:, :count], S)
+    return None if found is None else found.cov

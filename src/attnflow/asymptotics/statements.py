@@ -15,10 +15,16 @@ class Statement:
     corrected: str
     page: str
 
+    @property
+    def brief(self) -> str:
+        """The name, with the paper's number and the correction where there are any."""
+        parts = [self.paper, f"corrected: {self.corrected}" if self.corrected else ""]
+        inside = "; ".join(part for part in parts if part)
+        return f"{self.name} ({inside})" if inside else self.name
+
     def __str__(self) -> str:
-        """One line: name, content, and the paper's number with the correction."""
-        change = f"; corrected: {self.corrected}" if self.corrected else ""
-        return f"{self.name}: {self.says} ({self.paper}{change})"
+        """One line: name, with the paper's number and the correction, and the content."""
+        return f"{self.brief}: {self.says}"
 
 
 _PAGE = "docs/theory/long-run.md"
@@ -94,12 +100,26 @@ GLOBAL_EXISTENCE = Statement(
 EVIDENCE = Statement(
     "Numerical evidence",
     "integration to rest, to a cycle or to blow-up, with a certificate of local stability where there is one",
-    "none",
+    "",
+    "",
+    _PAGE,
+)
+AT_REST = Statement(
+    "Start at rest",
+    "F(cov(0)) = 0 exactly: the covariance never moves",
+    "eq. (4.7)",
+    "",
+    _PAGE,
+)
+HOMOGENEOUS = Statement(
+    "Homogeneous mean",
+    "mean(0) = 0 and no bias: the mean stays 0",
+    "Remark 4.9",
     "",
     _PAGE,
 )
 
 STATEMENTS = (
     THEOREM_A, THEOREM_A_BOUNDED, THEOREM_A_SINGULAR, THEOREM_B, THEOREM_C, THEOREM_D, THEOREM_E, SMALL_START,
-    GLOBAL_EXISTENCE, EVIDENCE,
+    GLOBAL_EXISTENCE, EVIDENCE, AT_REST, HOMOGENEOUS,
 )  # fmt: skip

@@ -167,7 +167,8 @@ def _lasting(
     turning = on_D @ kept
     size = np.linalg.norm(on_D) * np.linalg.norm(kept)
     moved = float(np.linalg.norm(turning + turning.T) / size) if size > 0 else 0.0
-    return carried_by(A, S, counts.right) + D @ kept @ D.T, moved
+    center = carried_by(A, S, counts.right)
+    return None if center is None else center + D @ kept @ D.T, moved
 
 
 def _hidden_first(A: np.ndarray, hidden: np.ndarray, stable: int) -> np.ndarray:

@@ -116,6 +116,54 @@ def compare(
 
 
 @app.command()
+def classify(
+    problem: Annotated[Path, typer.Argument(help="A problem file (TOML) with constant parameters.")],
+    every_start: Annotated[
+        bool, typer.Option("--every-start", help="Speak of every positive definite start, not of that of the file.")
+    ] = False,
+    budget: Annotated[float, typer.Option(help="Seconds to follow one start where no theorem decides.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="The seed of the starts that --every-start draws.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="Draw the spectra with margins (.png, .pdf, .svg).")] = None,
+    basin: Annotated[Path | None, typer.Option(help="Draw the basins for d = 2 (.png, .pdf, .svg).")] = None,
+    json: Json = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 when the regime stays undetermined.")] = False,
+) -> None:
+    """The long run: collapse, limit, rotation, cycle, growth or blow-up, with the theorem it rests on."""
+    with leaving_at_once():
+        enable_cache()
+        from .classify import classify as command
+
+    raise typer.Exit(
+        command(
+            problem, every_start=every_start, budget=budget, seed=seed, plot=plot, basin=basin, as_json=json,
+            latex=latex, strict=strict,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def falsify(
+    claim: Annotated[str, typer.Argument(help='Conditions: "V < 0, B > 0, Re(spec(A)) > 0"; see docs/falsify.md.')],
+    conclusion: Annotated[str | None, typer.Argument(help='"positive definite limit"; or after "=>" before.')] = None,
+    dim: Annotated[int, typer.Option(help="The dimension d.")] = 2,
+    budget: Annotated[float, typer.Option(help="Seconds to look for.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="The seed of the samples.")] = 0,
+    json: Json = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX on stdout.")] = False,
+    script: Annotated[Path | None, typer.Option(help="Write the proof as a SymPy script to this file (.py).")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 when nothing was found.")] = False,
+) -> None:
+    """Look for a counterexample to a claim made of sign and spectral conditions, and prove it."""
+    with leaving_at_once():
+        enable_cache()
+        from .falsify import falsify as command
+
+    options = dict(dim=dim, budget=budget, seed=seed, as_json=json, as_latex=latex, script=script, strict=strict)
+    raise typer.Exit(command(claim, conclusion, **options))  # type: ignore[arg-type]
+
+
+@app.command()
 def reproduce(
     target: Annotated[str | None, typer.Argument(help='What to compute again, e.g. "alcalde2026/fig1".')] = None,
     list_targets: Annotated[bool, typer.Option("--list", help="List the targets.")] = False,

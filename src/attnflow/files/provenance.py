@@ -4,7 +4,7 @@ import platform
 from datetime import UTC, datetime
 from importlib import metadata
 
-_PACKAGES = ("attnflow", "jax", "jaxlib", "diffrax", "equinox", "numpy", "scipy", "xarray")
+_PACKAGES = ("attnflow", "jax", "jaxlib", "diffrax", "equinox", "numpy", "scipy", "sympy", "xarray")
 
 
 def provenance() -> dict[str, str]:

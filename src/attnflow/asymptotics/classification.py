@@ -1,0 +1,137 @@
+"""The long run of a system: the theorems in turn, then numerical evidence, else undetermined.
+
+Source: this package, docs/theory/long-run.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from ..flow.outcome import Basis
+from .evidence import Budget, Evidence, long_run, several_starts
+from .existence import global_existence
+from .hypotheses import ExactSystem
+from .regime import Attempt, Finding, Held, Hypothesis, Regime, Trial
+from .statements import AT_REST, EVIDENCE
+from .system import System
+from .theorem_a import theorem_a
+from .theorem_b import theorem_b
+from .theorem_d import theorem_d
+from .theorem_e import small_start, theorem_e
+
+
+@dataclasses.dataclass(frozen=True)
+class Classified:
+    """The `finding` about the covariance, the theorems that were `tried` before it, and the `evidence` if any."""
+
+    finding: Finding
+    tried: tuple[Attempt, ...]
+    evidence: tuple[Evidence, ...] = ()
+
+
+def classify_covariance(system: System, factor: np.ndarray | None, *, budget: Budget, seed: int) -> Classified:
+    """The regime of the covariance of `system` from the start `factor` (d, r), or from every positive definite one.
+
+    The first theorem that decides is the answer. Else the start, or several ones drawn with `seed`, are followed within
+    the `budget`.
+
+    Source: this package, docs/theory/long-run.md.
+    """
+    exact = ExactSystem(system)
+    tried: list[Attempt] = []
+    for theorem in _theorems(system, exact, factor):
+        trial = theorem()
+        if trial.finding is not None:
+            return Classified(_with_never(system, trial.finding), tuple(tried))
+        tried.append(trial.attempt)
+    if factor is None:
+        runs = tuple(several_starts(system, seed=seed, budget=budget))
+        return Classified(_with_never(system, together(runs)), tuple(tried), runs)
+    run = long_run(system, factor, budget=budget)
+    return Classified(_with_never(system, as_finding(run)), tuple(tried), (run,))
+
+
+def _theorems(system: System, exact: ExactSystem, factor: np.ndarray | None) -> tuple[Callable[[], Trial], ...]:
+    return (
+        lambda: at_rest(exact, factor),
+        lambda: theorem_a(system, exact, factor),
+        lambda: theorem_b(system, exact, factor),
+        lambda: theorem_d(system, exact),
+        lambda: theorem_e(system, exact, factor),
+        lambda: small_start(system, exact, factor),
+    )
+
+
+def at_rest(exact: ExactSystem, factor: np.ndarray | None) -> Trial:
+    """Whether the start `factor` (d, r) is an equilibrium exactly, in rational arithmetic (`exact`)."""
+    if factor is None:
+        return Trial(Attempt(str(AT_REST), (), note="there is no start"))
+    cov = factor @ factor.T
+    rests = exact.is_at_rest(cov) if factor.shape[1] else True
+    rule = Hypothesis("F(cov(0)) = 0", Held.HOLDS if rests else Held.FAILS, 0.0, exact=True)
+    if not rests:
+        return Trial(Attempt(str(AT_REST), (rule,)))
+    dim, rank = factor.shape
+    regime = Regime.ZERO if rank == 0 else Regime.POSITIVE_DEFINITE if rank == dim else Regime.RANK_DEFICIENT
+    reason = "other starts nearby may go elsewhere"
+    finding = Finding(
+        regime, Basis.THEOREM, AT_REST, (rule,), cov=cov, rank=rank, never="the start is at rest", reason=reason
+    )
+    return Trial(Attempt(str(AT_REST), (rule,)), finding)
+
+
+def as_finding(run: Evidence) -> Finding:
+    """What the orbit of one start (`run`) says."""
+    return Finding(
+        run.regime,
+        run.basis,
+        EVIDENCE,
+        cov=run.cov_limit,
+        rank=run.rank,
+        rate=run.rate,
+        blow_up=run.blow_up,
+        reason=run.reason,
+    )
+
+
+def together(runs: tuple[Evidence, ...]) -> Finding:
+    """What the orbits of several starts (`runs`) say of all of them: one regime, several, or nothing."""
+    decided = [run for run in runs if run.basis is not Basis.UNDETERMINED]
+    regimes = {run.regime for run in decided}
+    count = f"{len(runs)} starts followed"
+    if len(decided) < len(runs) and len(regimes) < 2:
+        reason = next((run.reason for run in runs if run.basis is Basis.UNDETERMINED), "no start could be followed")
+        return Finding(Regime.UNDETERMINED, Basis.UNDETERMINED, EVIDENCE, reason=f"{count}: {reason}")
+    limits = _distinct([run.cov_limit for run in decided if run.cov_limit is not None])
+    if regimes == {Regime.ZERO, Regime.BLOW_UP}:
+        return Finding(Regime.ZERO_OR_BLOW_UP, Basis.NUMERICAL, EVIDENCE, reason=count)
+    if len(regimes) > 1 or (len(limits) > 1 and regimes != {Regime.CONTINUUM}):
+        found = ", ".join(sorted(str(regime) for regime in regimes))
+        reason = f"{count}: {found}" + (f"; {len(limits)} different limits" if len(limits) > 1 else "")
+        return Finding(Regime.SEVERAL, Basis.NUMERICAL, EVIDENCE, reason=reason)
+    first = decided[0]
+    one = len(limits) == 1
+    return Finding(
+        first.regime, Basis.NUMERICAL, EVIDENCE, cov=limits[0] if one else None, rank=first.rank if one else None,
+        rate=min((run.rate for run in decided if run.rate is not None), default=None) if one else None,
+        reason=f"{count}, all alike: {first.reason}",
+    )  # fmt: skip
+
+
+def _distinct(limits: list[np.ndarray]) -> list[np.ndarray]:
+    found: list[np.ndarray] = []
+    for limit in limits:
+        if not any(np.linalg.norm(limit - other) <= 1e-6 * np.linalg.norm(other) for other in found):
+            found.append(limit)
+    return found
+
+
+def _with_never(system: System, finding: Finding) -> Finding:
+    """The finding, with the reason why there is no blow-up where signs alone exclude it."""
+    if finding.never or finding.regime in (Regime.BLOW_UP, Regime.ZERO_OR_BLOW_UP, Regime.SEVERAL):
+        return finding
+    exists = global_existence(system)
+    return dataclasses.replace(finding, never=str(exists.statement)) if exists.applies else finding

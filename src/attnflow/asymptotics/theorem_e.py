@@ -1,0 +1,84 @@
+"""Theorem E: V > 0 and B > 0 symmetric: blow-up from every start, or from large ones; and starts that are too small.
+
+Source: this package, docs/theory/long-run.md, Theorem E and Small starts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..flow.outcome import Basis
+from .blow_up import blow_up_bounds, definite_symmetric
+from .hypotheses import ExactSystem, Sign, axis, definite
+from .regime import Attempt, Finding, Held, Hypothesis, Regime, Trial
+from .small_starts import small_start_radius
+from .statements import SMALL_START, THEOREM_E
+from .system import System
+
+
+def theorem_e(system: System, exact: ExactSystem, factor: np.ndarray | None) -> Trial:
+    """What Theorem E says of `system` (`exact`: the same in rational arithmetic).
+
+    `factor` (d, r) is the start, or None for all positive definite ones.
+
+    Source: :cite:alcalde2026, Thm. 4.6; this package, docs/theory/long-run.md, Theorem E.
+    """
+    signs = equal_signs(system)
+    if any(h.held is not Held.HOLDS for h in signs):
+        return Trial(Attempt(str(THEOREM_E), signs))
+    size = 2 * float(np.linalg.norm(system.A))
+    expanding = definite(
+        "A + A^T", system.A + system.A.T, Sign.NONNEGATIVE, lambda: exact.A + exact.A.transpose(), size=size
+    )
+    if expanding.held is Held.HOLDS:
+        found = (*signs, expanding)
+        return Trial(Attempt(str(THEOREM_E), found), Finding(Regime.BLOW_UP, Basis.THEOREM, THEOREM_E, found))
+    if factor is None:
+        return Trial(Attempt(str(THEOREM_E), (*signs, expanding), note="large starts blow up"))
+    bounds = blow_up_bounds(system, factor @ factor.T, rank=factor.shape[1])
+    upper = bounds.upper
+    large = Hypothesis("an upper bound of the blow-up time is finite", Held.FAILS if upper is None else Held.HOLDS, 0.0)
+    found = (*signs, large)
+    if upper is None:
+        return Trial(Attempt(str(THEOREM_E), (*signs, expanding, large)))
+    return Trial(
+        Attempt(str(THEOREM_E), found),
+        Finding(Regime.BLOW_UP, Basis.THEOREM, THEOREM_E, found, reason=f"before t = {upper:.6g}"),
+    )
+
+
+def small_start(system: System, exact: ExactSystem, factor: np.ndarray | None) -> Trial:
+    """Whether the start `factor` (d, r) of the `system` is so small that a Hurwitz A takes it to zero.
+
+    `exact` is the system in rational arithmetic. Without a start it never decides.
+
+    Source: this package, docs/theory/long-run.md, Small starts.
+    """
+    stable = axis(system.A, lambda: exact.A).all_left("spec A")
+    if factor is None or stable.held is not Held.HOLDS:
+        return Trial(Attempt(str(SMALL_START), (stable,), note="it speaks of single starts"))
+    cov = factor @ factor.T
+    ball = small_start_radius(system, cov=cov)
+    room = -np.inf if ball is None else ball.room(cov)
+    inside = ball is not None and ball.contains(cov)
+    found = (stable, Hypothesis("the start lies in the ball", Held.HOLDS if inside else Held.FAILS, float(room)))
+    if not inside:
+        return Trial(Attempt(str(SMALL_START), found))
+    finding = Finding(
+        Regime.ZERO, Basis.THEOREM, SMALL_START, found, cov=np.zeros_like(cov), rank=0,
+        rate=-2.0 * float(np.linalg.eigvals(system.A).real.max()),
+        never="the start lies in a ball that the flow contracts to zero",
+    )  # fmt: skip
+    return Trial(Attempt(str(SMALL_START), found), finding)
+
+
+def equal_signs(system: System) -> tuple[Hypothesis, ...]:
+    """The hypotheses that every V_h and B_h of `system` is symmetric and definite, with equal signs in each head."""
+    if not len(system.V):
+        return (Hypothesis("at least one head", Held.FAILS, -1.0, exact=True),)
+    found: list[Hypothesis] = []
+    for h, (V, B) in enumerate(zip(system.V, system.B, strict=True), start=1):
+        place = f"_{h}" if len(system.V) > 1 else ""
+        sign = Sign.POSITIVE if np.trace(B) > 0 else Sign.NEGATIVE
+        found += [*definite_symmetric(f"V{place}", V, sign), *definite_symmetric(f"B{place}", B, sign)]
+    return tuple(found)

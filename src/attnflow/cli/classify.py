@@ -1,0 +1,66 @@
+"""`attnflow classify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .._atomic import check_writable
+from .._check import BadInput
+from ..doors.classify import classify as long_run
+from ..doors.long_run import Verdict
+from ..doors.long_run_text import facts as known
+from ..doors.long_run_text import tried
+from ..files.problem import read_problem
+from ..measures.gaussian import Gaussian
+from ..measures.tokens import Tokens
+from ..transformer.depth import Depth
+from .codes import ExitCode
+from .output import emit, emit_json, emit_tables, facts, say
+
+
+def classify(
+    path: Path, *, every_start: bool, budget: float, seed: int, plot: Path | None, basin: Path | None, as_json: bool,
+    latex: bool, strict: bool,
+) -> ExitCode:  # fmt: skip
+    """The long run of the problem file `path`, from its start or, with `every_start`, from all of them.
+
+    Raises BadInput, before any computation, when the file or an argument breaks a rule.
+    """
+    problem = read_problem(path)
+    if isinstance(problem.model, Depth):
+        raise BadInput(f"`{path}` must have constant parameters: it has a [depth]; classify one of its models.")
+    if as_json and latex:
+        raise BadInput("`--json` and `--latex` exclude each other: both were given; remove one.")
+    for file in (plot, basin):
+        if file is not None:
+            check_writable(file)
+    start = Gaussian.from_tokens(problem.start.points) if isinstance(problem.start, Tokens) else problem.start
+    dim = start.dim
+    try:
+        verdict = long_run(problem.model, None if every_start else start, dim=dim, budget=budget, seed=seed)
+    except KeyboardInterrupt:
+        say("interrupted: no verdict")
+        return ExitCode.INTERRUPTED
+    _draw(verdict, plot, basin)
+    if as_json:
+        emit_json(verdict.to_dict())
+    elif latex:
+        emit(verdict.to_latex())
+    else:
+        emit_tables(facts(known(verdict)))
+        for name, why in tried(verdict).items():
+            say(f"not {name}: {why}")
+    return ExitCode.DONE if verdict.determined or not strict else ExitCode.UNDETERMINED
+
+
+def _draw(verdict: Verdict, plot: Path | None, basin: Path | None) -> None:
+    from ..report.overview import save
+
+    if plot is not None:
+        save(verdict.plot(), plot)
+        say(f"wrote {plot}")
+    if basin is not None:
+        from ..doors.long_run_picture import basin_picture
+
+        save(basin_picture(verdict), basin)
+        say(f"wrote {basin}")
