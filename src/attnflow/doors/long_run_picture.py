@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .long_run import Verdict
 
 RINGS = 3
-SIZES = (0.25, 1.0, 3.0)
+SIZES = (0.125, 0.35, 1.0, 2.0)
 """Traces of the starts of a basin, in units of the largest equilibrium or of the separatrix."""
 
 
