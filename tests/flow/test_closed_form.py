@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import attnflow as af
 from attnflow.flow.closed_form import March, Propagator, blow_up_beyond, march
 from attnflow.flow.outcome import Basis
 from attnflow.flow.shifted import shifted_flow, top_factor
@@ -234,3 +235,13 @@ class TestLongTimes:
         assert not np.any(shifted.center)
         wanted = highprec.closed_form_cov(A, B, 1.0, 3.0, factor=factor)
         assert highprec.relative_error(shifted.cov(3.0), wanted) < 1e-12
+
+
+def test_a_double_pair_on_the_imaginary_axis_does_not_stop_a_long_run():
+    A = np.array([[-5.0, -4.0, 2.0, 0.0], [9.0, 7.0, -4.0, -2.0], [5.0, 4.0, -3.0, -4.0], [-1.0, -1.0, 1.0, 1.0]])
+    H = np.array([[2.0, 1.0, -1.0, -1.0], [1.0, 1.0, -1.0, -1.0]])
+    model = af.Transformer(attention=af.SoftmaxAttention(B=H.T @ H / 4, V=-1.0), feedforward=af.Affine(A=A))
+    run = af.simulate(model, af.Gaussian.from_moments(np.zeros(4), np.eye(4)), ts=[20.0, 100.0])
+    replay = run.verify()
+    assert run.status == "reached_end"
+    assert replay.cov_error < 1e-7

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.linalg import schur
+from scipy.linalg.lapack import dtrsen
 
-from .equilibria.riccati import carried
+from .equilibria.riccati import carried, diagonal_blocks
 
 
 def rightmost(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -13,11 +14,16 @@ def rightmost(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
     A complex pair must not be parted by the count.
     """
-    parts = np.sort(np.linalg.eigvals(matrix).real)[::-1]
-    bounds = np.concatenate([[np.inf], parts, [-np.inf]])
-    cut = 0.5 * (bounds[count] + bounds[count + 1])
-    triangular, vectors, _ = schur(matrix, sort=lambda re, im: re > cut)
-    return triangular, vectors
+    triangular, vectors = schur(matrix)
+    blocks = sorted(diagonal_blocks(triangular), key=lambda block: -float(triangular[block[0], block[0]]))
+    select, taken = np.zeros(len(matrix), dtype=np.int32), 0
+    for block in blocks:
+        if taken >= count:
+            break
+        select[list(block)] = 1
+        taken += len(block)
+    ordered, basis, *_ = dtrsen(select, triangular, vectors, job="N")
+    return np.asarray(ordered), np.asarray(basis)
 
 
 def carried_by(A: np.ndarray, S: np.ndarray, count: int) -> np.ndarray | None:

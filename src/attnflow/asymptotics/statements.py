@@ -28,6 +28,7 @@ class Statement:
 
 
 _PAGE = "docs/theory/long-run.md"
+_DEFINITE = "docs/theory/definite.md"
 
 THEOREM_A = Statement(
     "Theorem A",
@@ -46,7 +47,8 @@ THEOREM_A_BOUNDED = Statement(
 )
 THEOREM_A_SINGULAR = Statement(
     "Theorem A, item 5",
-    "V = eta I, S <= 0, singular start: the limit is carried by what the start has in the unstable subspace of A",
+    "V = eta I, S <= 0, no unobservable eigenvalue with Re >= 0, singular start: the limit is carried by what "
+    "the start has in the unstable subspace of A",
     "Theorem 4.1 (which asks a positive definite start)",
     "",
     _PAGE,
@@ -73,29 +75,30 @@ THEOREM_D = Statement(
     "a positive definite equilibrium exists when B A + A^T B > 0",
     "Theorem 4.5, Table 1 row 2",
     "Re spec A > 0 does not give a positive definite equilibrium (C1 to C3), Re spec A <= 0 does not give 0 (C4, C5)",
-    _PAGE,
+    _DEFINITE,
 )
 THEOREM_E = Statement(
     "Theorem E",
     "V > 0, B > 0 symmetric: blow-up before explicit bounds, and none when a lower bound is infinite",
     "Theorem 4.6, eq. (4.9)",
     "",
-    _PAGE,
+    _DEFINITE,
 )
 SMALL_START = Statement(
     "Small starts",
     "a Hurwitz A contracts every start below an explicit size to zero, whatever V and B",
     "Theorem 4.5, item 3",
     "explicit and for all V and B",
-    _PAGE,
+    _DEFINITE,
 )
 GLOBAL_EXISTENCE = Statement(
     "Global existence",
     "no blow-up when V and B have opposite signs (one symmetric and semidefinite, the other with a semidefinite "
-    "symmetric part), for L2 attention with injective K or Q = +-K, and for Sinkhorn and sigmoid attention always",
+    "symmetric part), for L2 attention with injective K or Q = +-K, for Sinkhorn attention, and for sigmoid attention "
+    "that is not beside a head that moves the mean faster than exponentially",
     "Theorem 4.5 (first claim); Castin et al.",
     "",
-    "docs/theory/kinds.md",
+    _DEFINITE,
 )
 EVIDENCE = Statement(
     "Numerical evidence",

@@ -55,7 +55,10 @@ def shifted_flow(A: np.ndarray, S: np.ndarray, cov: np.ndarray) -> Shifted | Non
     d = A.shape[0]
     if np.linalg.eigvalsh(S)[-1] > d * EPS * np.abs(S).max(initial=0.0):
         return None
-    triangular, vectors, unstable = schur(A, sort="rhp")
+    try:
+        triangular, vectors, unstable = schur(A, sort="rhp")
+    except np.linalg.LinAlgError:  # eigenvalues on the imaginary axis changed sides by rounding
+        return None
     if unstable == 0:
         center = np.zeros_like(A)
     else:
