@@ -33,6 +33,12 @@ TARGETS = (
         module="attnflow.reproduce.alcalde2026.fig1",
     ),
     Target(
+        name="alcalde2026/table1",
+        title="Table 1, printed and corrected, against integrations of generic and chosen systems",
+        checks="the corrected claims on every system, the counterexamples to the printed ones, limits, bounds, replays",
+        module="attnflow.reproduce.alcalde2026.table1",
+    ),
+    Target(
         name="castin2025/zero",
         title="Covariances that vanish in the cone of 2 x 2 matrices: softmax, L2, two heads, Sinkhorn",
         checks="limits, the common 1/t tail against its equation, the published stopping sizes, replays",
