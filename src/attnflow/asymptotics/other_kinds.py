@@ -1,6 +1,6 @@
 """The long run under attention for which Section 4 proves nothing: global existence, and numerical evidence.
 
-Source: this package, docs/theory/long-run.md, Global existence and Numerical evidence.
+Source: this package, docs/theory/definite.md, Global existence.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Theorem D: every V_h < 0 and B_h > 0 symmetric, or the signs swapped: bounded, and zero under two conditions.
 
-Source: this package, docs/theory/long-run.md, Theorem D.
+Source: this package, docs/theory/definite.md, Theorem D.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def theorem_d(system: System, exact: ExactSystem) -> Trial:
     It decides only when the limit is zero; otherwise its note says what is known: the covariance is bounded, and a
     positive definite equilibrium may be certain to exist.
 
-    Source: :cite:alcalde2026, Thm. 4.5; this package, docs/theory/long-run.md, Theorem D.
+    Source: :cite:alcalde2026, Thm. 4.5; this package, docs/theory/definite.md, Theorem D.
     """
     signs = opposite_signs(system)
     if any(h.held is not Held.HOLDS for h in signs):
@@ -111,7 +111,7 @@ def loewner_box(system: System) -> tuple[float, float | None] | None:
     None unless the `system` has one head and B A + A^T B > 0 with B taken positive; c2 is None (and c1 means nothing)
     unless B V + V B < 0, when only the existence of a positive definite equilibrium is known.
 
-    Source: this package, docs/theory/long-run.md, Theorem D.
+    Source: this package, docs/theory/definite.md, Theorem D.
     """
     if system.single is None:
         return None

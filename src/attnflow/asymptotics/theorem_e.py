@@ -1,6 +1,6 @@
 """Theorem E: V > 0 and B > 0 symmetric: blow-up from every start, or from large ones; and starts that are too small.
 
-Source: this package, docs/theory/long-run.md, Theorem E and Small starts.
+Source: this package, docs/theory/definite.md, Theorem E and Small starts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def theorem_e(system: System, exact: ExactSystem, factor: np.ndarray | None) -> 
 
     `factor` (d, r) is the start, or None for all positive definite ones.
 
-    Source: :cite:alcalde2026, Thm. 4.6; this package, docs/theory/long-run.md, Theorem E.
+    Source: :cite:alcalde2026, Thm. 4.6; this package, docs/theory/definite.md, Theorem E.
     """
     signs = equal_signs(system)
     if any(h.held is not Held.HOLDS for h in signs):
@@ -52,7 +52,7 @@ def small_start(system: System, exact: ExactSystem, factor: np.ndarray | None) -
 
     `exact` is the system in rational arithmetic. Without a start it never decides.
 
-    Source: this package, docs/theory/long-run.md, Small starts.
+    Source: this package, docs/theory/definite.md, Small starts.
     """
     stable = axis(system.A, lambda: exact.A).all_left("spec A")
     if factor is None or stable.held is not Held.HOLDS:

@@ -1,0 +1,1 @@
+"""Equilibria of the covariance under constant parameters, with error bounds and verdicts on stability."""
