@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .doors.dataset import load
     from .doors.ensemble import Ensemble, ensemble
     from .doors.equilibria import equilibria
+    from .doors.falsification import Counterexample, Falsification, NearMiss
+    from .doors.falsify import falsify
     from .doors.long_run import Verdict
     from .doors.mean_matching import mean_matching_bias
     from .doors.run import Run
@@ -49,9 +51,11 @@ _HOME = {
     "Basis": "flow.outcome",
     "BlowUp": "flow.outcome",
     "Comparison": "doors.comparison",
+    "Counterexample": "doors.falsification",
     "Depth": "transformer.depth",
     "Ensemble": "doors.ensemble",
     "Equilibrium": "asymptotics.equilibria.equilibrium",
+    "Falsification": "doors.falsification",
     "FiniteSoftmaxAttention": "transformer.finite_softmax",
     "Gaussian": "measures.gaussian",
     "L2Attention": "transformer.l2",
@@ -60,6 +64,7 @@ _HOME = {
     "MaskedAttention": "transformer.masked",
     "MeanRegime": "asymptotics.regime",
     "MultiHeadAttention": "transformer.multihead",
+    "NearMiss": "doors.falsification",
     "Regime": "asymptotics.regime",
     "Run": "doors.run",
     "SigmoidAttention": "transformer.sigmoid",
@@ -78,6 +83,7 @@ _HOME = {
     "equilibria": "doors.equilibria",
     "evolve": "flow.evolve",
     "evolve_tokens": "flow.evolve_tokens",
+    "falsify": "doors.falsify",
     "load": "doors.dataset",
     "mean_matching_bias": "doors.mean_matching",
     "simulate": "doors.simulate",
@@ -89,9 +95,11 @@ __all__ = [
     "Basis",
     "BlowUp",
     "Comparison",
+    "Counterexample",
     "Depth",
     "Ensemble",
     "Equilibrium",
+    "Falsification",
     "FiniteSoftmaxAttention",
     "Gaussian",
     "L2Attention",
@@ -100,6 +108,7 @@ __all__ = [
     "MaskedAttention",
     "MeanRegime",
     "MultiHeadAttention",
+    "NearMiss",
     "Regime",
     "Run",
     "SigmoidAttention",
@@ -119,6 +128,7 @@ __all__ = [
     "equilibria",
     "evolve",
     "evolve_tokens",
+    "falsify",
     "load",
     "mean_matching_bias",
     "simulate",

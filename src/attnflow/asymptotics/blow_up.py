@@ -214,7 +214,7 @@ def _definite_heads(system: System, cov: np.ndarray) -> Attempt:
             sign = Sign.NEGATIVE if np.trace(V) < 0 else Sign.POSITIVE
             for name, matrix in (("V", V), ("B", B)):
                 found += definite_symmetric(f"{name}{place}", matrix, sign)
-    return Attempt("Theorem E, upper bounds", tuple(found))
+    return Attempt("Theorem E, upper bounds", tuple(_in_floats(h) for h in found))
 
 
 def _definite_form(system: System) -> Attempt:
@@ -228,7 +228,14 @@ def _definite_form(system: System) -> Attempt:
         found = definite_symmetric("B", B, Sign.NEGATIVE if np.trace(B) < 0 else Sign.POSITIVE)
     else:
         found = [Hypothesis("one head", Held.FAILS, float(-abs(len(system.V) - 1)), exact=True)]
-    return Attempt(statement, tuple(found))
+    return Attempt(statement, tuple(_in_floats(h) for h in found))
+
+
+def _in_floats(hypothesis: Hypothesis) -> Hypothesis:
+    """Bounds divide by eigenvalues: a definiteness that only rational arithmetic can see is of no use to them."""
+    if not (hypothesis.exact and hypothesis.name.endswith(("> 0", "< 0")) and hypothesis.held is Held.HOLDS):
+        return hypothesis
+    return dataclasses.replace(hypothesis, held=Held.BORDERLINE)
 
 
 def definite_symmetric(name: str, matrix: np.ndarray, sign: Sign) -> list[Hypothesis]:
