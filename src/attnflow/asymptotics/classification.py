@@ -12,6 +12,7 @@ import numpy as np
 
 from ..flow.outcome import Basis
 from .evidence import Budget, Evidence, long_run, several_starts
+from .evidence.capture import Root
 from .existence import global_existence
 from .hypotheses import ExactSystem
 from .regime import Attempt, Finding, Held, Hypothesis, Regime, Trial
@@ -32,11 +33,13 @@ class Classified:
     evidence: tuple[Evidence, ...] = ()
 
 
-def classify_covariance(system: System, factor: np.ndarray | None, *, budget: Budget, seed: int) -> Classified:
+def classify_covariance(
+    system: System, factor: np.ndarray | None, *, budget: Budget, seed: int, roots: list[Root] | None = None
+) -> Classified:
     """The regime of the covariance of `system` from the start `factor` (d, r), or from every positive definite one.
 
     The first theorem that decides is the answer. Else the start, or several ones drawn with `seed`, are followed within
-    the `budget`.
+    the `budget`. `roots` collects the equilibria met, for further starts of the same system.
 
     Source: this package, docs/theory/long-run.md.
     """
@@ -50,7 +53,7 @@ def classify_covariance(system: System, factor: np.ndarray | None, *, budget: Bu
     if factor is None:
         runs = tuple(several_starts(system, seed=seed, budget=budget))
         return Classified(_with_never(system, together(runs)), tuple(tried), runs)
-    run = long_run(system, factor, budget=budget)
+    run = long_run(system, factor, budget=budget, roots=roots)
     return Classified(_with_never(system, as_finding(run)), tuple(tried), (run,))
 
 

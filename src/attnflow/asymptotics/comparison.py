@@ -11,6 +11,7 @@ import math
 import numpy as np
 import scipy.linalg
 from jaxtyping import Float
+from scipy.linalg.blas import dtrsm
 
 from .system import System
 
@@ -150,10 +151,14 @@ def bottom(matrix: Float[np.ndarray, "d d"]) -> float:
 
 def _similar(root: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """R M R^{-1} for upper triangular R with P = R^T R; it differs from P^{1/2} M P^{-1/2} by a rotation only."""
-    return np.asarray(scipy.linalg.solve_triangular(root, (root @ matrix).T, trans="T").T)
+    return _from_left(root, (root @ matrix).T).T
 
 
 def _congruent(root: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """R^{-T} M R^{-1}."""
-    half = scipy.linalg.solve_triangular(root, matrix, trans="T")
-    return np.asarray(scipy.linalg.solve_triangular(root, half.T, trans="T").T)
+    return _from_left(root, _from_left(root, matrix).T).T
+
+
+def _from_left(root: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """R^{-T} M; trtrs would wake all threads even for the smallest matrix."""
+    return np.asarray(dtrsm(1.0, root, matrix, trans_a=1))

@@ -37,6 +37,7 @@ def definite(
 ) -> Hypothesis:
     """Whether the symmetric `matrix` (d, d) has this `sign`; the margin is its extreme eigenvalue.
 
+    A strict sign that holds exactly but only within rounding is borderline: a flow would take 1 / rounding to show it.
     `exactly` gives the same matrix in rational arithmetic, `size` the size of the terms that were added to form it
     (its own if None), which rounding is relative to. The hypothesis is written `name` with its sign.
     """
@@ -51,6 +52,8 @@ def definite(
     counts = inertia(exactly())
     wrong = counts.left if flip > 0 else counts.right
     strict = sign in (Sign.NEGATIVE, Sign.POSITIVE)
+    if strict and wrong == 0 and counts.on == 0:
+        return Hypothesis(label, Held.BORDERLINE, margin)
     holds = wrong == 0 and not (strict and counts.on)
     return Hypothesis(label, Held.HOLDS if holds else Held.FAILS, 0.0 if counts.on else margin, exact=True)
 
@@ -121,16 +124,42 @@ def axis(matrix: np.ndarray, exactly: Callable[[], Exact] | None = None) -> Axis
         return Axis(Counts(0, 0, 0), np.inf, exact=True)
     values, vectors = np.linalg.eig(matrix)
     gap = float(np.abs(values.real).min())
-    norm = float(np.linalg.norm(matrix))
-    noise = 32 * size * EPS * norm
-    first_order = float(np.linalg.cond(vectors)) * noise
-    in_general = 4 * (2 * norm + noise) ** (1 - 1 / size) * noise ** (1 / size)
-    if gap > min(first_order, in_general) and gap > 0:
+    if gap > eigenvalue_noise(matrix, vectors) and gap > 0:
         right = int(np.count_nonzero(values.real > 0))
         return Axis(Counts(right, 0, size - right), gap)
     if size > EXACT_LIMIT:
         return Axis(None, gap)
     return Axis(axis_counts(rational(matrix) if exactly is None else exactly()), gap, exact=True)
+
+
+def eigenvalue_noise(matrix: np.ndarray, vectors: np.ndarray, *, ulps: float = 32.0) -> float:
+    """What rounding can move an eigenvalue of `matrix` (d, d) by, given its computed eigen`vectors`.
+
+    The smaller one of two bounds: the condition of the eigenvectors times the error of the matrix (Bauer and Fike), and
+    the d-th root bound, which holds for defective matrices too. `ulps` times d is the error of the matrix in units of
+    its last place.
+    """
+    size, norm = len(matrix), float(np.linalg.norm(matrix))
+    noise = ulps * size * EPS * norm
+    in_general = 4 * (2 * norm + noise) ** (1 - 1 / size) * noise ** (1 / size)
+    return float(min(float(np.linalg.cond(vectors)) * noise, in_general))
+
+
+def nearly_unseen(A: np.ndarray, S: np.ndarray) -> int:
+    """How many eigenvectors of `A` (d, d) with Re >= 0 the form `S` (d, d) does not see, both up to rounding.
+
+    More than exact arithmetic finds means that rounding alone makes some of them observable.
+    """
+    size, form = (float(np.linalg.norm(X)) or 1.0 for X in (A, S))
+    left = [x for x in np.linalg.eigvals(A) if x.real >= -1e-8 * size]
+    unseen = 0
+    while left:
+        cluster = [x for x in left if abs(x - left[0]) <= 1e-6 * size]
+        left = [x for x in left if abs(x - left[0]) > 1e-6 * size]
+        pencil = np.vstack([(A - np.mean(cluster) * np.eye(len(A))) / size, S / form])
+        values = np.linalg.svd(pencil, compute_uv=False)
+        unseen += min(len(cluster), int(np.count_nonzero(values < 64 * len(A) * EPS)))
+    return unseen
 
 
 class ExactSystem:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..flow.outcome import Basis
 from .carried import carried_by, rightmost
+from .hypotheses import eigenvalue_noise
 from .rational import Counts
 from .regime import Attempt, Finding, Held, Hypothesis, Regime, Trial
 from .statements import THEOREM_A_SINGULAR
@@ -31,9 +32,8 @@ def singular_start(system: System, factor: np.ndarray, counts: Counts, hypothese
     if rank == 0:
         return _trial(system, Regime.ZERO, 0, hypotheses)
     parts = np.sort(np.linalg.eigvals(system.A).real)[::-1]
-    scale = float(np.linalg.norm(system.A))
     gap = float(parts[rank - 1] - parts[rank])
-    seen = _seen(system.A, factor, rank) if gap > GAP * scale else None
+    seen = _seen(system.A, factor, rank) if gap > _apart(system.A) else None
     if seen is not None:
         apart = Hypothesis(f"the {rank} rightmost eigenvalues of A apart from the others", Held.HOLDS, gap)
         meets = Hypothesis(
@@ -61,6 +61,12 @@ def _trial(system: System, regime: Regime, rank: int, hypotheses: tuple[Hypothes
     return Trial(Attempt(str(THEOREM_A_SINGULAR), hypotheses), finding)
 
 
+def _apart(A: np.ndarray) -> float:
+    """From which distance on eigenvalues are different ones: a multiple one splits by the d-th root of rounding."""
+    noise = eigenvalue_noise(A, np.linalg.eig(A)[1])
+    return max(GAP * float(np.linalg.norm(A)), 4.0 * noise)
+
+
 def _seen(A: np.ndarray, factor: np.ndarray, rank: int) -> float:
     """The smallest singular value of Y^T L for an orthonormal basis of range L and Y of the dominant left subspace."""
     _, left = rightmost(A.T, rank)
@@ -74,12 +80,12 @@ def _parted_pair(
     """The cut falls within a group of equal real parts: a rotation where the group is one complex pair."""
     values = np.linalg.eigvals(system.A)
     values = values[np.argsort(-values.real, kind="stable")]
-    scale = float(np.linalg.norm(system.A))
-    group = np.flatnonzero(np.abs(values.real - parts[rank - 1]) <= GAP * scale)
+    tolerance = _apart(system.A)
+    group = np.flatnonzero(np.abs(values.real - parts[rank - 1]) <= tolerance)
     turn = float(np.abs(values[group].imag).min())
     label = f"the {rank} rightmost eigenvalues of A apart from the others"
     fails = Hypothesis(label, Held.FAILS, -float(np.abs(values[group].imag).max()))
-    pair = len(group) == 2 and turn > GAP * scale and group[0] == rank - 1
+    pair = len(group) == 2 and turn > tolerance and group[0] == rank - 1
     around = _seen(system.A, factor, rank - 1) if rank > 1 and pair else np.inf
     inside = _meets_pair(system.A, factor, rank) if pair else 0.0
     if not (pair and min(around, inside) > SEEN):

@@ -12,7 +12,7 @@ from scipy.linalg import solve_continuous_lyapunov, solve_sylvester
 
 from ..flow.outcome import Basis
 from .carried import carried_by, rightmost
-from .hypotheses import EPS, EXACT_LIMIT, Axis, ExactSystem, Sign, axis, definite, scalar_value
+from .hypotheses import EPS, EXACT_LIMIT, Axis, ExactSystem, Sign, axis, definite, nearly_unseen, scalar_value
 from .rational import axis_chains, axis_counts, restricted, to_float, unobservable, zero_is_the_only_axis_eigenvalue
 from .regime import Attempt, Finding, Held, Hypothesis, Regime, Trial
 from .singular_start import singular_start
@@ -67,6 +67,8 @@ def _hidden(system: System, exact: ExactSystem, size: float) -> _Hidden:
     place = dataclasses.replace(axis(to_float(part), lambda: part), counts=axis_counts(part), exact=True)
     held = Held.HOLDS if place.counts is not None and place.counts.right + place.counts.on == 0 else Held.FAILS
     margin = room if held is Held.HOLDS else 0.0
+    if place.counts is not None and nearly_unseen(system.A, system.S) > place.counts.right + place.counts.on:
+        held = Held.BORDERLINE  # rounding alone makes a mode observable
     return _Hidden(np.linalg.qr(to_float(basis))[0], place, Hypothesis(name, held, margin, exact=True))
 
 

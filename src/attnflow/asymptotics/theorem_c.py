@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from ..flow.outcome import Basis
-from .hypotheses import EPS
+from .hypotheses import EPS, eigenvalue_noise
 from .regime import Held, Hypothesis, MeanRegime
 from .statements import HOMOGENEOUS, THEOREM_C, Statement
 from .system import System
@@ -43,8 +43,7 @@ def mean_spectrum(system: System, cov: np.ndarray) -> tuple[np.ndarray, float]:
     """The eigenvalues of A + sum V_h + sum V_h `cov` B_h of the `system`, and what rounding may move them by."""
     R = system.mean_generator(cov)
     values, vectors = np.linalg.eig(R)
-    condition = min(float(np.linalg.cond(vectors)), 1e6)
-    return values, ROUNDING * EPS * condition * max(float(np.linalg.norm(R)), EPS)
+    return values, max(eigenvalue_noise(R, vectors, ulps=ROUNDING / len(R)), ROUNDING * EPS * EPS)
 
 
 def theorem_c(

@@ -27,6 +27,7 @@ from ..measures.gaussian import Gaussian
 from ..transformer.depth import Depth
 from ..transformer.layer import AbstractLayer
 from .long_run import BoundedBlowUp, Verdict
+from .progress import waiting
 
 BEYOND = 1.01
 
@@ -54,7 +55,7 @@ def classify(
     """
     size = dimension_of(model, start, dim)
     allowed = Budget(seconds=positive("budget", budget))
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), waiting("following the flow"):
         factor, mean = (None, None) if start is None else _columns(start)
         system = system_of(model, size)
         if system is None:

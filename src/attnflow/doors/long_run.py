@@ -42,12 +42,14 @@ class Verdict:
     """The long run of a Gaussian under constant parameters.
 
     `covariance` and `mean` are the regimes; `basis` and `mean_basis` say whether they are a theorem, numerical or
-    undetermined, `statement` and `mean_statement` name what they rest on, `margins` by how much its hypotheses hold.
+    undetermined, `statement` and `mean_statement` name what they rest on, `hypotheses` and `mean_hypotheses` are those
+    of the statements, evaluated, and `margins` by how much they hold.
     `tried` are the theorems that did not decide, each with the hypothesis that failed. `covariance_limit` (d, d),
     `mean_limit` (d,), the `rank` of the limit, the exponential `rate` of approach (of growth for growing regimes), the
     `cycle` and the `blow_up` are None where there is none or it is not known; `never` says why there is no blow-up,
     where that is certain. `equilibrium` is the limit with its error bound and spectra (softmax attention only).
-    `reason` and `mean_reason` add words.
+    `reason` and `mean_reason` add words. The problem itself is kept in `model`, `start`, `seed` and `system` (the plain
+    matrices, None for attention other than softmax), what it was computed with in `provenance`.
 
     Source: this package, docs/theory/long-run.md.
     """

@@ -10,6 +10,7 @@ import numpy as np
 from .._check import BadInput
 from ..asymptotics.classification import classify_covariance
 from ..asymptotics.evidence import Budget
+from ..asymptotics.evidence.capture import Root
 from ..asymptotics.small_starts import basin_of_zero
 from ..asymptotics.system import System
 from .equilibria import equilibria
@@ -59,13 +60,14 @@ def basin_picture(verdict: Verdict, *, budget: float = 2.0) -> Any:
     rest = [e for e in equilibria(verdict.model, dim=2) if e.rank > 0]
     zero = basin_of_zero(system)
     starts = cone_starts([size * _unit(verdict, rest, zero) for size in SIZES], rings=RINGS)
-    regimes = []
+    regimes: list[str] = []
+    roots: list[Root] = []
     with jax.enable_x64(True), progress_bar(len(starts), words="basin") as report:
         for i, cov in enumerate(starts):
             values, vectors = np.linalg.eigh(cov)
             kept = values > 1e-12 * values[-1]
             factor = vectors[:, kept] * np.sqrt(values[kept])
-            found = classify_covariance(system, factor, budget=Budget(seconds=budget), seed=0)
+            found = classify_covariance(system, factor, budget=Budget(seconds=budget), seed=0, roots=roots)
             regimes.append(str(found.finding.regime))
             report(i + 1)
     basin = Basin(

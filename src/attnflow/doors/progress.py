@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -36,6 +37,25 @@ def progress_bar(total: float, own: Progress | None = None, *, words: str = "flo
     finally:
         if shown:
             shown[0][0].stop()
+
+
+@contextlib.contextmanager
+def waiting(words: str) -> Iterator[None]:
+    """`words` with a spinner on stderr after two seconds, on a terminal only: for work whose length is not known."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    status = Console(stderr=True).status(words)
+    timer = threading.Timer(PATIENCE, status.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        status.stop()
 
 
 def _open(total: float, words: str) -> tuple[Bar, int]:

@@ -206,13 +206,19 @@ def _verdict(values: np.ndarray, room: np.ndarray) -> bool | None:
 
 
 def _eigenvalues(matrix: np.ndarray, error: float) -> tuple[np.ndarray, np.ndarray]:
-    """The eigenvalues of a matrix known up to `error`, and what each may be off by, to first order."""
+    """The eigenvalues of a matrix known up to `error`, and what each may be off by.
+
+    To first order by its condition, or by the bound of any matrix with the n-th root of the error, which is the smaller
+    one where eigenvectors fall together.
+    """
     if not matrix.any():
         return np.zeros(len(matrix), complex), np.full(len(matrix), error)
     values, left, right = eig(matrix, left=True, right=True)
     overlap = np.abs(np.einsum("ij,ij->j", left.conj(), right))
-    uncertainty = error + 4 * len(matrix) * EPS * float(np.linalg.norm(matrix))
-    return values, uncertainty / np.maximum(overlap, EPS)
+    size, norm = len(matrix), float(np.linalg.norm(matrix))
+    uncertainty = error + 4 * size * EPS * norm
+    in_general = 4 * (2 * norm + uncertainty) ** (1 - 1 / size) * uncertainty ** (1 / size)
+    return values, np.minimum(uncertainty / np.maximum(overlap, EPS), in_general)
 
 
 def _rightmost(system: System, cov: np.ndarray) -> np.ndarray:

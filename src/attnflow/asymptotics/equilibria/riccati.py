@@ -13,7 +13,8 @@ import itertools
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import schur
-from scipy.linalg.lapack import dpocon, dpotrf, dtrsen, dtrtrs
+from scipy.linalg.blas import dtrsm
+from scipy.linalg.lapack import dpocon, dpotrf, dtrsen
 
 from .certificate import EPS
 from .lyapunov import solve_triangular_lyapunov
@@ -78,7 +79,7 @@ def carried(
     reciprocal, _ = dpocon(lower, np.linalg.norm(weight, 1), uplo="L")
     if reciprocal < WELL_CONDITIONED:
         return None
-    root, _ = dtrtrs(lower, basis.T, lower=True)
+    root = dtrsm(1.0, lower, basis.T, lower=True)
     return Carried(root.T @ root, rank)
 
 

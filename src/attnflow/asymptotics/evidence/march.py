@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.integrate import DOP853, OdeSolver, Radau
 from scipy.linalg import qr
-from scipy.linalg.lapack import dtrtrs
+from scipy.linalg.blas import dtrsm
 
 #: Growth of the trace, as its logarithm, beyond which nothing is looked at any more.
 FAR = 150.0
@@ -65,7 +65,8 @@ class Chart:
         rank = len(logs)
         turned = N[self._back]
         moved = (self._generator(turned * np.exp(logs)) @ turned)[self._order]
-        Y = dtrtrs(N[:rank], moved[:rank], lower=1, unitdiag=1)[0]
+        # trtrs would wake all threads even for the smallest matrix
+        Y = dtrsm(1.0, N[:rank], moved[:rank], lower=1, diag=1)
         G = self._lower * np.exp(np.minimum(2.0 * (logs[:, None] - logs), 20.0)) * Y.T
         drift = moved - N @ (Y * (1.0 - self._lower) - G)
         rates = np.diagonal(Y)
