@@ -137,4 +137,4 @@ def _with_never(system: System, finding: Finding) -> Finding:
     if finding.never or finding.regime in (Regime.BLOW_UP, Regime.ZERO_OR_BLOW_UP, Regime.SEVERAL):
         return finding
     exists = global_existence(system)
-    return dataclasses.replace(finding, never=str(exists.statement)) if exists.applies else finding
+    return dataclasses.replace(finding, never="the signs of V and B exclude it (Global existence)") if exists.applies else finding

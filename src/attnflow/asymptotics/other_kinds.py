@@ -44,7 +44,7 @@ def classify_layer(
         finding = as_finding(runs[0])
     tried = () if exists.applies else (exists,)
     if exists.applies and finding.regime is not Regime.BLOW_UP:
-        finding = dataclasses.replace(finding, never=str(GLOBAL_EXISTENCE))
+        finding = dataclasses.replace(finding, never=f"this kind of attention excludes it ({GLOBAL_EXISTENCE.name})")
     moved = _mean(layer, finding, None if factor is None else mean)
     return Classified(finding, tried, runs), moved
 

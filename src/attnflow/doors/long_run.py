@@ -81,8 +81,18 @@ class Verdict:
 
     @property
     def margins(self) -> dict[str, float]:
-        """The margin of every hypothesis of the statement, by name; 0 for equalities that hold exactly."""
-        return {h.name: h.margin for h in self.hypotheses}
+        """By how much the verdict holds, by name: hypotheses (0 for equalities that hold exactly), and the limit.
+
+        For a limit: minus the largest real part of the linearisation, and the smallest eigenvalue that counts, less the
+        error bound.
+        """
+        found = {h.name: h.margin for h in self.hypotheses}
+        if self.equilibrium is not None:
+            if self.equilibrium.abscissa is not None:
+                found["stability of the limit"] = -self.equilibrium.abscissa
+            if self.equilibrium.rank:
+                found["rank of the limit"] = self.equilibrium.margin
+        return found
 
     @property
     def period(self) -> float | None:

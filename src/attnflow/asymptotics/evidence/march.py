@@ -13,10 +13,13 @@ from scipy.linalg.blas import dtrsm
 
 #: Growth of the trace, as its logarithm, beyond which nothing is looked at any more.
 FAR = 150.0
-#: How far the logarithm s of a direction may fall below the largest one: it stays there until it rises again.
-DEEPEST = 320.0
+#: Where the fall of the logarithm s of a direction below the largest one slows down, and where it ends: the direction
+#: stays there until it rises again.
+DEEP, DEEPEST = 200.0, 600.0
 #: The most by which their tolerance is larger than that of the largest direction.
 SLACK = 1e4
+#: The coarsest tolerance that a stiff balance may force.
+COARSEST = 1e-5
 #: Steps after which a chart is made afresh.
 LIFE = 40
 #: How far the pivots may fall out of order, and the triangle outgrow 1, before the chart is made afresh.
@@ -70,7 +73,7 @@ class Chart:
         G = self._lower * np.exp(np.minimum(2.0 * (logs[:, None] - logs), 20.0)) * Y.T
         drift = moved - N @ (Y * (1.0 - self._lower) - G)
         rates = np.diagonal(Y)
-        room = np.clip((DEEPEST - (logs[0] - logs)) / 50.0, 0.0, 1.0)
+        room = 1.0 / (1.0 + np.exp(np.clip((logs[0] - logs - DEEP) / 8.0, -50.0, 100.0)))
         held = np.where(rates < rates[0], rates[0] + room * (rates - rates[0]), rates)
         return np.concatenate([drift[self._below], held])
 
@@ -157,7 +160,7 @@ class March:
     def _open(self, first: float | None) -> None:
         """A fresh chart at the present factor."""
         self._age = 0
-        self._chart = Chart(self.factor, self.generator, self.rtol)
+        self._chart = Chart(self.factor, self.generator, self._tolerance())
         engine: type[OdeSolver] = Radau if self.stiff else DOP853
         with np.errstate(all="ignore"):
             self._solver = engine(
@@ -169,6 +172,14 @@ class March:
                 atol=self._chart.floor,
                 first_step=first,
             )
+
+    def _tolerance(self) -> float:
+        """`rtol`; under a stiff balance more: the rounding in M N, of size eps ||M||, over a step of the slow motion."""
+        if not self.stiff:
+            return self.rtol
+        slow = abs(self.growths[-1]) + 1e-9
+        noise = 100.0 * float(np.finfo(float).eps * np.linalg.norm(self.generator(self.factor))) / slow
+        return float(np.clip(noise, self.rtol, COARSEST))
 
     def _note(self, N: np.ndarray, logs: np.ndarray) -> None:
         top = float(logs.max())

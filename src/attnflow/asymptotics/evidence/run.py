@@ -59,7 +59,8 @@ def long_run(
 
 def evidence_of(orbit: Orbit) -> Evidence:
     """Follow the `orbit`, and put what was found into words."""
-    orbit.follow()
+    with np.errstate(all="ignore"):  # far out, covariances overflow: what is not finite is never a verdict
+        orbit.follow()
     if orbit.captured is not None:
         found = _captured(orbit, *orbit.captured)
     elif orbit.stratum_root is not None:
