@@ -231,7 +231,7 @@ def test_a_model_of_multiples_of_the_identity_takes_its_dimension_from_dim():
     model = af.Transformer(af.SoftmaxAttention(B=2.0, V=-1.0), af.Affine(A=3.0))
     found = equilibria(model, dim=3)
     assert found[0].cov == pytest.approx(1.5 * np.eye(3), abs=1e-15)
-    with pytest.raises(af.BadInput, match="`dim` is needed"):
+    with pytest.raises(af.BadInput, match="`dim` is missing"):
         equilibria(model)
     with pytest.raises(af.BadInput, match="`dim` must be a whole number"):
         equilibria(model, dim=2.5)

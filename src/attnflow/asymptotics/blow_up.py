@@ -241,3 +241,17 @@ def _in_floats(hypothesis: Hypothesis) -> Hypothesis:
 def definite_symmetric(name: str, matrix: np.ndarray, sign: Sign) -> list[Hypothesis]:
     """That the `matrix` (d, d) called `name` is symmetric, and has this `sign`."""
     return [symmetric(name, matrix), definite(name, matrix, sign, lambda: rational(matrix))]
+
+
+def head_signs(system: System, *, opposite: bool) -> tuple[Hypothesis, ...]:
+    """That every V_h and B_h of `system` is symmetric and definite, of equal or `opposite` signs in each head."""
+    if not len(system.V):
+        return (Hypothesis("at least one head", Held.FAILS, -1.0, exact=True),)
+    found: list[Hypothesis] = []
+    for h, (V, B) in enumerate(zip(system.V, system.B, strict=True), start=1):
+        place = f"_{h}" if len(system.V) > 1 else ""
+        rising = float(np.trace(B)) > 0
+        sign_B = Sign.POSITIVE if rising else Sign.NEGATIVE
+        sign_V = sign_B if not opposite else Sign.NEGATIVE if rising else Sign.POSITIVE
+        found += [*definite_symmetric(f"V{place}", V, sign_V), *definite_symmetric(f"B{place}", B, sign_B)]
+    return tuple(found)

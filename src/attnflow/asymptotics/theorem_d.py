@@ -9,25 +9,13 @@ import numpy as np
 import scipy.linalg
 
 from ..flow.outcome import Basis
-from .blow_up import definite_symmetric
+from .blow_up import head_signs
 from .hypotheses import ExactSystem, Sign, axis, definite
 from .regime import Attempt, Finding, Held, Hypothesis, Regime, Trial
 from .statements import THEOREM_D
 from .system import System
 
 NEVER = "V < 0, B > 0: tr cov is bounded (Theorem D)"
-
-
-def opposite_signs(system: System) -> tuple[Hypothesis, ...]:
-    """The hypotheses that every V_h and B_h of `system` is symmetric and definite, with opposite signs in each head."""
-    if not len(system.V):
-        return (Hypothesis("at least one head", Held.FAILS, -1.0, exact=True),)
-    found: list[Hypothesis] = []
-    for h, (V, B) in enumerate(zip(system.V, system.B, strict=True), start=1):
-        place = f"_{h}" if len(system.V) > 1 else ""
-        signs = (Sign.NEGATIVE, Sign.POSITIVE) if np.trace(B) > 0 else (Sign.POSITIVE, Sign.NEGATIVE)
-        found += [*definite_symmetric(f"V{place}", V, signs[0]), *definite_symmetric(f"B{place}", B, signs[1])]
-    return tuple(found)
 
 
 def theorem_d(system: System, exact: ExactSystem) -> Trial:
@@ -38,7 +26,7 @@ def theorem_d(system: System, exact: ExactSystem) -> Trial:
 
     Source: :cite:alcalde2026, Thm. 4.5; this package, docs/theory/definite.md, Theorem D.
     """
-    signs = opposite_signs(system)
+    signs = head_signs(system, opposite=True)
     if any(h.held is not Held.HOLDS for h in signs):
         return Trial(Attempt(str(THEOREM_D), signs))
     sum_A = system.A + system.A.T

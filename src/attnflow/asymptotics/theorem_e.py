@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..flow.outcome import Basis
-from .blow_up import blow_up_bounds, definite_symmetric
+from .blow_up import blow_up_bounds, head_signs
 from .hypotheses import ExactSystem, Sign, axis, definite
 from .regime import Attempt, Finding, Held, Hypothesis, Regime, Trial
 from .small_starts import small_start_radius
@@ -23,7 +23,7 @@ def theorem_e(system: System, exact: ExactSystem, factor: np.ndarray | None) -> 
 
     Source: :cite:alcalde2026, Thm. 4.6; this package, docs/theory/definite.md, Theorem E.
     """
-    signs = equal_signs(system)
+    signs = head_signs(system, opposite=False)
     if any(h.held is not Held.HOLDS for h in signs):
         return Trial(Attempt(str(THEOREM_E), signs))
     size = 2 * float(np.linalg.norm(system.A))
@@ -70,15 +70,3 @@ def small_start(system: System, exact: ExactSystem, factor: np.ndarray | None) -
         never="the start lies in a ball that the flow contracts to zero",
     )  # fmt: skip
     return Trial(Attempt(str(SMALL_START), found), finding)
-
-
-def equal_signs(system: System) -> tuple[Hypothesis, ...]:
-    """The hypotheses that every V_h and B_h of `system` is symmetric and definite, with equal signs in each head."""
-    if not len(system.V):
-        return (Hypothesis("at least one head", Held.FAILS, -1.0, exact=True),)
-    found: list[Hypothesis] = []
-    for h, (V, B) in enumerate(zip(system.V, system.B, strict=True), start=1):
-        place = f"_{h}" if len(system.V) > 1 else ""
-        sign = Sign.POSITIVE if np.trace(B) > 0 else Sign.NEGATIVE
-        found += [*definite_symmetric(f"V{place}", V, sign), *definite_symmetric(f"B{place}", B, sign)]
-    return tuple(found)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 import numpy as np
 
-from .._check import BadInput, positive
+from .._check import positive
 from ..asymptotics.blow_up import blow_up_bounds
 from ..asymptotics.classification import Classified, classify_covariance
 from ..asymptotics.equilibria.equilibrium import Equilibrium
@@ -24,8 +23,8 @@ from ..flow.gaussian import flow_gaussian, is_exact
 from ..flow.leg import Options
 from ..flow.outcome import BlowUp
 from ..measures.gaussian import Gaussian
-from ..transformer.depth import Depth
 from ..transformer.layer import AbstractLayer
+from .constant_model import dimension_of
 from .long_run import BoundedBlowUp, Verdict
 from .progress import waiting
 
@@ -67,37 +66,6 @@ def classify(
         cycle = next((run.cycle for run in covariance.evidence if run.cycle is not None), None)
         moved = classify_mean(system, covariance.finding, factor, mean, cycle)
         return _verdict(model, start, system, covariance, moved, seed)
-
-
-def dimension_of(model: Any, start: Any, dim: int | None) -> int:
-    """The dimension d of the problem of `model`, `start` (or None) and `dim` (or None).
-
-    Raises BadInput when these are not what `classify` takes, or when d is not known or not the same for all.
-    """
-    if isinstance(model, Depth):
-        raise BadInput(
-            "`model` must have constant parameters: a Depth was found; follow it with attnflow.simulate, or classify "
-            "the layer at one depth, model.at(t)."
-        )
-    if not isinstance(model, AbstractLayer):
-        raise BadInput(
-            f"`model` must be a layer or a Transformer: {type(model).__name__} was found; give for example "
-            "Transformer(attention=SoftmaxAttention(B=B, V=V), feedforward=Affine(A=A, b=b))."
-        )
-    if start is not None and not isinstance(start, Gaussian):
-        raise BadInput(
-            f"`start` must be a Gaussian or None: {type(start).__name__} was found; tokens have one by "
-            "Gaussian.from_tokens(points)."
-        )
-    with jax.enable_x64(True):
-        known = {"model": model.dim, "start": None if start is None else start.dim, "dim": dim}
-    sizes = {value for value in known.values() if value is not None}
-    if not sizes:
-        raise BadInput("`dim` is missing: all parameters are scalars and there is no start; give dim=d.")
-    if len(sizes) > 1:
-        listed = ", ".join(f"`{name}` has d = {value}" for name, value in known.items() if value is not None)
-        raise BadInput(f"all dimensions must agree: {listed}.")
-    return int(sizes.pop())
 
 
 def _columns(start: Gaussian) -> tuple[np.ndarray, np.ndarray]:

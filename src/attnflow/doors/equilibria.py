@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 
-from .._check import BadInput, positive
+from .._check import BadInput
 from ..asymptotics.equilibria.equilibrium import Equilibrium
 from ..asymptotics.equilibria.search import Found, find
 from ..asymptotics.system import System, system_of
-from ..transformer.depth import Depth
 from ..transformer.layer import AbstractLayer
+from .constant_model import dimension_of
 
 
 def equilibria(model: AbstractLayer, *, dim: int | None = None) -> list[Equilibrium]:
@@ -42,35 +40,13 @@ def search(model: AbstractLayer, *, dim: int | None = None) -> Found:
     return find(_system(model, dim))
 
 
-def _system(model: Any, dim: int | None) -> System:
-    if isinstance(model, Depth):
-        raise BadInput(
-            "`model` must have constant parameters: a Depth was found; use attnflow.simulate over depth, or give the "
-            "layer at one depth."
-        )
-    if not isinstance(model, AbstractLayer):
-        raise BadInput(
-            f"`model` must be a layer or a Transformer: {type(model).__name__} was found; give for example "
-            "Transformer(attention=SoftmaxAttention(B=B, V=V), feedforward=Affine(A=A))."
-        )
+def _system(model: AbstractLayer, dim: int | None) -> System:
+    size = dimension_of(model, None, dim)
     with jax.enable_x64(True):
-        system = system_of(model, _dimension(model.dim, dim))
+        system = system_of(model, size)
     if system is None:
         raise BadInput(
             f"`model` must be made of softmax heads and affine feed-forward: {type(model).__name__} with another kind "
             "was found; use attnflow.simulate with stop_at_rest=True."
         )
     return system
-
-
-def _dimension(own: int | None, given: Any) -> int:
-    if given is None:
-        if own is None:
-            raise BadInput("`dim` is needed: no parameter of the model has a dimension; give the dimension d.")
-        return own
-    dim = positive("dim", given)
-    if dim != int(dim):
-        raise BadInput(f"`dim` must be a whole number: {dim:g} was found.")
-    if own not in (None, int(dim)):
-        raise BadInput(f"`dim` must be the dimension of the model, {own}: {dim:g} was found; leave it out.")
-    return int(dim)

@@ -11,7 +11,8 @@ from ..asymptotics.theorem_c import mean_spectrum
 from ..flow.outcome import Basis
 from ..measures.gaussian import Gaussian
 from ..transformer.layer import AbstractLayer
-from .classify import classify, dimension_of
+from .classify import classify
+from .constant_model import dimension_of
 from .long_run import Verdict
 
 
