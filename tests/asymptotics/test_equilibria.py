@@ -243,7 +243,7 @@ def test_models_that_it_cannot_read_are_refused_with_a_remedy():
         equilibria(af.Depth.piecewise([model, model], [0.0, 1.0]))
     with pytest.raises(af.BadInput, match="softmax heads and affine"):
         equilibria(af.L2Attention(Q=np.eye(2), K=np.eye(2), V=np.eye(2)))
-    with pytest.raises(af.BadInput, match="`dim` must be the dimension of the model, 2"):
+    with pytest.raises(af.BadInput, match="all dimensions must agree: `model` has d = 2, `dim` has d = 3"):
         equilibria(model, dim=3)
     with pytest.raises(af.BadInput, match="must be a layer"):
         equilibria(np.eye(2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -12,6 +13,9 @@ from .evidence.dynamics import Dynamics, SystemDynamics
 from .evidence.stratum import tangent
 from .linearisation import smat, svec
 from .system import System
+
+#: Over one period at one tolerance; beyond that the flow is too stiff for this search.
+EVALUATIONS = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,16 +104,21 @@ def recurrences(times: np.ndarray, points: np.ndarray, velocity: np.ndarray) -> 
 def _around(dynamics: Dynamics, x: np.ndarray, T: float, *, rtol: float) -> tuple[np.ndarray, np.ndarray] | None:
     """Points along the orbit from `x` over `T` (m, n), and the transition matrix (m, m)."""
     size = len(x)
+    count = itertools.count()
 
     def velocity(_: float, state: np.ndarray) -> np.ndarray:
+        if next(count) > EVALUATIONS or not np.isfinite(state).all():
+            raise FloatingPointError
         here = state[:size]
         turned = dynamics.derivative(here) @ state[size:].reshape(size, size)
         return np.concatenate([dynamics.rate(here), turned.ravel()])
 
     start = np.concatenate([x, np.eye(size).ravel()])
     floor = np.concatenate([np.full(size, rtol * np.linalg.norm(x)), np.full(size * size, rtol)])
-    with np.errstate(all="ignore"):
+    try:
         run = solve_ivp(velocity, (0.0, T), start, "DOP853", t_eval=np.linspace(0.0, T, 25), rtol=rtol, atol=floor)
+    except FloatingPointError:
+        return None
     if not run.success or not np.isfinite(run.y).all():
         return None
     return run.y[:size], run.y[size:, -1].reshape(size, size)

@@ -194,7 +194,14 @@ class ExactSystem:
 
     def is_at_rest(self, cov: np.ndarray) -> bool:
         """Whether F(cov) vanishes exactly at the floats of `cov` (d, d)."""
-        exact = rational(cov)
+        return self._is_at_rest(rational(cov))
+
+    def rests(self, factor: np.ndarray) -> bool:
+        """Whether F(L L^T) vanishes exactly at the floats of the `factor` L (d, r), whose product is not rounded."""
+        exact = rational(factor)
+        return self._is_at_rest(exact * exact.transpose())
+
+    def _is_at_rest(self, exact: Exact) -> bool:
         half = self.A * exact
         for V, B in zip(self._system.V, self._system.B, strict=True):
             half = half + rational(V) * exact * rational(B) * exact

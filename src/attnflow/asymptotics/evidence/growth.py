@@ -15,7 +15,7 @@ DECADE = float(np.log(10.0))
 HIDDEN = 0.02
 #: How many decades the trace must have grown, from its smallest value on, before growth is spoken of; fewer for a
 #: blow-up where the solver's steps have shrunk to nothing.
-BLOW_UP_DECADES, STALLED_DECADES, EXPONENTIAL_DECADES = 8.0, 6.0, 8.0
+BLOW_UP_DECADES, STALLED_DECADES, EXPONENTIAL_DECADES = 8.0, 6.0, 6.0
 
 
 @dataclasses.dataclass(frozen=True)

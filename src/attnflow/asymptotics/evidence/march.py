@@ -20,6 +20,8 @@ DEEP, DEEPEST = 200.0, 600.0
 SLACK = 1e4
 #: The coarsest tolerance that a stiff balance may force.
 COARSEST = 1e-5
+#: Evaluations in one step of Radau after which it is given up.
+CALLS = 3000
 #: Steps after which a chart is made afresh.
 LIFE = 40
 #: How far the pivots may fall out of order, and the triangle outgrow 1, before the chart is made afresh.
@@ -129,7 +131,10 @@ class March:
     def turn_stiff(self) -> None:
         """Go on with Radau, from the last point."""
         self.stiff, self.stalled = True, False
-        self._open(None)
+        try:
+            self._open(None)
+        except (ValueError, FloatingPointError):
+            self.stalled = True
 
     def advance(self, count: int) -> None:
         """Take `count` accepted steps, or fewer where the solver cannot go on."""
@@ -142,9 +147,10 @@ class March:
 
     def _step(self) -> bool:
         with np.errstate(all="ignore"):
+            self._calls = 0
             try:
                 self._solver.step()
-            except ValueError:  # Radau's matrices overflow
+            except (ValueError, FloatingPointError):  # Radau's matrices overflow
                 return False
         flat = self._solver.y
         if self._solver.status != "running" or not np.isfinite(flat).all():
@@ -154,17 +160,20 @@ class March:
         self._note(*self._chart.parts(flat))
         self._age += 1
         if self._age >= LIFE or self._chart.worn(flat):
-            self._open(float(self._solver.step_size))
+            try:
+                self._open(float(self._solver.step_size))
+            except (ValueError, FloatingPointError):
+                return False
         return True
 
     def _open(self, first: float | None) -> None:
         """A fresh chart at the present factor."""
-        self._age = 0
+        self._age = self._calls = 0
         self._chart = Chart(self.factor, self.generator, self._tolerance())
         engine: type[OdeSolver] = Radau if self.stiff else DOP853
         with np.errstate(all="ignore"):
             self._solver = engine(
-                self._chart.velocity,
+                self._finite_velocity if self.stiff else self._chart.velocity,
                 self.t,
                 self._chart.start,
                 np.inf,
@@ -173,8 +182,16 @@ class March:
                 first_step=first,
             )
 
+    def _finite_velocity(self, t: float, flat: np.ndarray) -> np.ndarray:
+        """For Radau, which never ends on numbers that are not finite."""
+        out = self._chart.velocity(t, flat)
+        self._calls += 1
+        if self._calls > CALLS or not np.isfinite(out).all():
+            raise FloatingPointError
+        return out
+
     def _tolerance(self) -> float:
-        """`rtol`; under a stiff balance more: the rounding in M N, of size eps ||M||, over a step of the slow motion."""
+        """`rtol`; under a stiff balance more: the rounding in M N, eps ||M||, over a step of the slow motion."""
         if not self.stiff:
             return self.rtol
         slow = abs(self.growths[-1]) + 1e-9

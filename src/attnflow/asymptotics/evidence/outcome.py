@@ -21,7 +21,7 @@ class Budget:
     """How far one orbit is followed: at most `steps` accepted steps and `seconds` of processor time, to `rtol`."""
 
     steps: int = 4000
-    seconds: float = 5.0
+    seconds: float = 3.0
     rtol: float = 1e-8
 
 

@@ -13,7 +13,9 @@ from .dynamics import Dynamics
 from .march import March
 
 #: |cov'| / (||M|| |cov|) below which an orbit is at rest, to rounding.
-AT_REST = 1e-13
+AT_REST = 1e-12
+#: The same for an orbit, which is only as still as its integration is accurate.
+NEAR_REST = 1e-7
 #: Times the unit of time after which an approach like 1 / t is spoken of.
 LATE = 1e5
 
@@ -41,7 +43,7 @@ def slow_limit(dynamics: Dynamics, march: March) -> Slow | None:
     if late and _falls_like_reciprocal(march):
         return Slow(Regime.ZERO, np.zeros_like(cov), 0, "the trace falls like 1 / t")
     rest = float(np.linalg.norm(dynamics.rate(x))) / (dynamics.speed * size)
-    return _at_rest(dynamics, march, cov) if rest < AT_REST else None
+    return _at_rest(dynamics, march, cov) if rest < NEAR_REST else None
 
 
 def _falls_like_reciprocal(march: March) -> bool:
@@ -56,22 +58,33 @@ def _at_rest(dynamics: Dynamics, march: March, cov: np.ndarray) -> Slow | None:
 
     Where other equilibria of the same range lie nearby it is a continuum, else a single limit of lower rank.
     """
-    zeros = _zero_eigenvalues(dynamics, cov, 1e-6)
-    if not zeros:
-        return None
     values, axes = np.linalg.eigh(cov)
     earlier = march.path[int(np.searchsorted(march.times, march.times[-1] / 8.0))]
     falls = values < 0.5 * np.linalg.eigvalsh(earlier @ earlier.T)
     visible = (values > 1e-9 * values[-1]) & ~falls
     rank = int(np.count_nonzero(visible))
-    if rank == 0:
+    late = march.times[-1] * dynamics.speed > LATE
+    if rank == 0 or (falls.any() and not late):
         return None
-    limit = (axes[:, visible] * values[visible]) @ axes[:, visible].T
-    if _has_neighbours(dynamics, limit, axes[:, visible]):
+    limit = _settled(dynamics, (axes[:, visible] * values[visible]) @ axes[:, visible].T)
+    if limit is None or not _zero_eigenvalues(dynamics, limit, 1e-6):
+        return None
+    if _has_neighbours(dynamics, limit, np.linalg.eigh(limit)[1][:, -rank:]):
         return Slow(Regime.CONTINUUM, limit, rank, "rests among other equilibria of the same range")
     if rank == len(values):
         return None
     return Slow(Regime.RANK_DEFICIENT, limit, rank, "comes to rest like 1 / t at an equilibrium of lower rank")
+
+
+def _settled(dynamics: Dynamics, cov: np.ndarray) -> np.ndarray | None:
+    """The nearest equilibrium to `cov`, by Newton steps of least norm; None if there is none close by."""
+    x = svec(cov)
+    size = float(np.linalg.norm(x))
+    y = x
+    for _ in range(6):
+        y = y - np.linalg.lstsq(dynamics.derivative(y), dynamics.rate(y), rcond=1e-6)[0]
+    still = float(np.linalg.norm(dynamics.rate(y))) < AT_REST * dynamics.speed * size
+    return smat(y) if still and float(np.linalg.norm(y - x)) < 1e-4 * size else None
 
 
 def _has_neighbours(dynamics: Dynamics, cov: np.ndarray, axes: Float[np.ndarray, "d k"]) -> bool:
