@@ -78,8 +78,10 @@ def _against_separatrix(system: System, factor: np.ndarray, inside: Held, hypoth
     margin = 1.0 - float(np.linalg.eigvalsh(factor.T @ N @ factor)[-1])
     meets = Hypothesis("lambda_max(L0^T N L0) < 1, A^T N + N A = -S", inside, margin)
     found = (*hypotheses, meets)
-    if inside is Held.BORDERLINE:
-        return Trial(Attempt(str(THEOREM_B), found))
+    if inside is Held.BORDERLINE:  # an integration could only guess the side
+        reason = "the start lies, within rounding, on the boundary between collapse to zero and blow-up"
+        open_question = Finding(Regime.UNDETERMINED, Basis.UNDETERMINED, THEOREM_B, found, reason=reason)
+        return Trial(Attempt(str(THEOREM_B), found), open_question)
     if inside is Held.HOLDS:
         rate = -2.0 * float(np.linalg.eigvals(system.A).real.max())
         finding = Finding(

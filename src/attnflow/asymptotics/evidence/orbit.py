@@ -21,7 +21,8 @@ from .stratum import settled_on_stratum
 if TYPE_CHECKING:
     from ..cycle import Cycle
 
-FIRST_CYCLE, LAST_ROOTS = 240, 16
+#: Steps before a cycle is first looked for; how many equilibria are collected; growth of log trace that excludes rest.
+FIRST_CYCLE, LAST_ROOTS, FAR_OUT = 240, 40, 30.0
 
 
 @dataclasses.dataclass
@@ -84,7 +85,7 @@ class Orbit:
         self._capture(cov)
         if self.captured is not None:
             return
-        if len(self.roots) < LAST_ROOTS or self.march.steps % 5 == 0:
+        if self.march.logs[-1] < self.march.logs[0] + FAR_OUT and len(self.roots) < LAST_ROOTS:
             root = root_near(self.dynamics, cov)
             if root is not None and not any(_same(root, other) for other in self.roots):
                 self.roots.append(root)
@@ -126,9 +127,10 @@ class Orbit:
 
 
 def orbit_of(dynamics: Dynamics, factor: Float[np.ndarray, "d r"], budget: Budget, roots: list[Root]) -> Orbit:
-    """The orbit of `factor`, not yet followed; `roots` are equilibria known from other orbits."""
-    known = roots or [zero_root(dynamics)]
-    return Orbit(dynamics, March(dynamics.generator, factor, budget.rtol), budget, known)
+    """The orbit of `factor`, not yet followed; `roots` are those known from other orbits, and grows."""
+    if not roots:
+        roots.append(zero_root(dynamics))
+    return Orbit(dynamics, March(dynamics.generator, factor, budget.rtol), budget, roots)
 
 
 def _same(one: Root, other: Root) -> bool:

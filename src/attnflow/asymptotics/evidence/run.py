@@ -103,14 +103,13 @@ def lifted(found: Evidence, basis: Float[np.ndarray, "d k"]) -> Evidence:
 
 
 def _captured(orbit: Orbit, root: Root, ball: Ball) -> Evidence:
-    how = "a ball that provably captures" if ball.certified else "the neighbourhood (not proved)"
+    certified = ball.certified and root.proved
+    how = "a ball that provably captures" if certified else "the neighbourhood (not proved)"
     words = f"enters {how}, around an equilibrium of abscissa {root.abscissa:.3g}"
     regime = _regime_of(root)
     if regime is None:
         return _undetermined(orbit, f"{words}, the rank of which is in doubt")
-    return _evidence(
-        orbit, regime, words, cov_limit=root.cov, rank=root.rank, rate=-root.abscissa, certified=ball.certified
-    )
+    return _evidence(orbit, regime, words, cov_limit=root.cov, rank=root.rank, rate=-root.abscissa, certified=certified)
 
 
 def _regime_of(root: Root) -> Regime | None:

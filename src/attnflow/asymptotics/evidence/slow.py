@@ -66,6 +66,9 @@ def _at_rest(dynamics: Dynamics, march: March, cov: np.ndarray) -> Slow | None:
     late = march.times[-1] * dynamics.speed > LATE
     if rank == 0 or (falls.any() and not late):
         return None
+    if falls.any():
+        values, axes = np.linalg.eigh(_extrapolated(march, cov))
+        visible = np.arange(len(values)) >= len(values) - rank
     limit = _settled(dynamics, (axes[:, visible] * values[visible]) @ axes[:, visible].T)
     if limit is None or not _zero_eigenvalues(dynamics, limit, 1e-6):
         return None
@@ -74,6 +77,14 @@ def _at_rest(dynamics: Dynamics, march: March, cov: np.ndarray) -> Slow | None:
     if rank == len(values):
         return None
     return Slow(Regime.RANK_DEFICIENT, limit, rank, "comes to rest like 1 / t at an equilibrium of lower rank")
+
+
+def _extrapolated(march: March, cov: np.ndarray) -> np.ndarray:
+    """The limit of cov_* + C / t, from the last point and one at about half its time."""
+    i = int(np.searchsorted(march.times, march.times[-1] / 2.0))
+    i = min(max(i, 1), len(march.times) - 2)
+    t, half = march.times[-1], march.times[i]
+    return np.asarray((t * cov - half * march.path[i] @ march.path[i].T) / (t - half))
 
 
 def _settled(dynamics: Dynamics, cov: np.ndarray) -> np.ndarray | None:
