@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import schur
+from scipy.linalg.lapack import dtrsen
 
 from ._types import AnyArray
 
@@ -76,6 +79,22 @@ def semidefinite_factor(cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.linalg.cholesky(cov), eigenvalues
     visible = slice(cov.shape[0] - rank, None)
     return vectors[:, visible] * np.sqrt(eigenvalues[visible]), eigenvalues
+
+
+def ordered_schur(matrix: np.ndarray, first: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray, int]:
+    """The real Schur form (T, Q, count) of `matrix` (d, d) with chosen eigenvalues in front.
+
+    `first` gets the real parts (d,) and says which to take (d,), complex pairs whole. Without the callback of SciPy's
+    own ordering, inside which an interrupt would meet LAPACK, and which fails when rounding moves an eigenvalue across.
+    """
+    triangular, vectors = schur(matrix)
+    below = np.append(np.diagonal(triangular, -1) != 0, False)
+    chosen = np.asarray(first(np.diagonal(triangular).copy()), dtype=np.int32)
+    chosen[1:][below[:-1]] = chosen[:-1][below[:-1]]
+    count = int(chosen.sum())
+    if 0 < count < len(matrix):
+        triangular, vectors, *_ = dtrsen(chosen, triangular, vectors, job="N")
+    return np.asarray(triangular), np.asarray(vectors), count
 
 
 def gram(factor: np.ndarray) -> np.ndarray:

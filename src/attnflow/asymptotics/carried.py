@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import schur
-from scipy.linalg.lapack import dtrsen
 
-from .equilibria.riccati import carried, diagonal_blocks
+from .._linalg import ordered_schur
+from .equilibria.riccati import carried
 
 
 def rightmost(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -14,16 +13,14 @@ def rightmost(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
     A complex pair must not be parted by the count.
     """
-    triangular, vectors = schur(matrix)
-    blocks = sorted(diagonal_blocks(triangular), key=lambda block: -float(triangular[block[0], block[0]]))
-    select, taken = np.zeros(len(matrix), dtype=np.int32), 0
-    for block in blocks:
-        if taken >= count:
-            break
-        select[list(block)] = 1
-        taken += len(block)
-    ordered, basis, *_ = dtrsen(select, triangular, vectors, job="N")
-    return np.asarray(ordered), np.asarray(basis)
+
+    def first(parts: np.ndarray) -> np.ndarray:
+        chosen = np.zeros(len(parts), dtype=bool)
+        chosen[np.argsort(-parts, kind="stable")[:count]] = True
+        return chosen
+
+    triangular, vectors, _ = ordered_schur(matrix, first)
+    return triangular, vectors
 
 
 def carried_by(A: np.ndarray, S: np.ndarray, count: int) -> np.ndarray | None:

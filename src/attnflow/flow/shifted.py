@@ -18,8 +18,9 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from scipy.linalg import schur, solve_continuous_lyapunov
+from scipy.linalg import solve_continuous_lyapunov
 
+from .._linalg import ordered_schur
 from .closed_form import Propagator
 
 WELL_CONDITIONED = 1e8
@@ -55,10 +56,7 @@ def shifted_flow(A: np.ndarray, S: np.ndarray, cov: np.ndarray) -> Shifted | Non
     d = A.shape[0]
     if np.linalg.eigvalsh(S)[-1] > d * EPS * np.abs(S).max(initial=0.0):
         return None
-    try:
-        triangular, vectors, unstable = schur(A, sort="rhp")
-    except np.linalg.LinAlgError:  # eigenvalues on the imaginary axis changed sides by rounding
-        return None
+    triangular, vectors, unstable = ordered_schur(A, lambda parts: parts > d * EPS * np.linalg.norm(A))
     if unstable == 0:
         center = np.zeros_like(A)
     else:

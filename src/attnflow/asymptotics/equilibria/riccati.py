@@ -16,6 +16,7 @@ from scipy.linalg import schur
 from scipy.linalg.blas import dtrsm
 from scipy.linalg.lapack import dpocon, dpotrf, dtrsen
 
+from ..._linalg import ordered_schur
 from .certificate import EPS
 from .lyapunov import solve_triangular_lyapunov
 
@@ -54,7 +55,7 @@ def stabilising(A: Float[np.ndarray, "d d"], S: Float[np.ndarray, "d d"]) -> Car
     Source: this package, docs/theory/long-run.md; :cite:alcalde2026, Thm. 4.1.
     """
     axis = len(A) * EPS * float(np.linalg.norm(A))
-    triangular, vectors, count = schur(A, sort=lambda re, im=0.0: re > axis)
+    triangular, vectors, count = ordered_schur(A, lambda parts: parts > axis)
     return carried(triangular[:count, :count], vectors[:, :count], S)
 
 
