@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from attnflow.asymptotics.cycle import limit_cycle, recurrences
 from attnflow.asymptotics.evidence import long_run
+from attnflow.asymptotics.evidence.cycle import limit_cycle, recurrences
 from attnflow.asymptotics.regime import Regime
 from attnflow.asymptotics.system import System
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from ..flow.outcome import Basis, BlowUp
-from .cycle import Cycle
+from .evidence.cycle import Cycle
 from .regime import Finding, MeanRegime, Regime
 from .statements import EVIDENCE
 from .system import System

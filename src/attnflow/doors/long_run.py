@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..asymptotics.blow_up import BlowUpBounds
-from ..asymptotics.cycle import Cycle
 from ..asymptotics.equilibria.equilibrium import Equilibrium
+from ..asymptotics.evidence.cycle import Cycle
 from ..asymptotics.regime import Attempt, Hypothesis, MeanRegime, Regime
 from ..asymptotics.system import System
 from ..flow.outcome import Basis

@@ -19,7 +19,7 @@ from .slow import Slow, slow_limit
 from .stratum import settled_on_stratum
 
 if TYPE_CHECKING:
-    from ..cycle import Cycle
+    from .cycle import Cycle
 
 #: Steps before a cycle is first looked for; how many equilibria are collected; growth of log trace that excludes rest.
 FIRST_CYCLE, LAST_ROOTS, FAR_OUT = 240, 40, 30.0
@@ -109,7 +109,7 @@ class Orbit:
         return per_step * fastest > 2.5
 
     def _look_for_cycle(self) -> None:
-        from ..cycle import cycle_near, recurrences
+        from .cycle import cycle_near, recurrences
 
         march = self.march
         recent = slice(-500, None)

@@ -12,8 +12,8 @@ from ...flow.outcome import Basis, BlowUp
 from ..regime import Regime
 
 if TYPE_CHECKING:
-    from ..cycle import Cycle
     from ..equilibria.equilibrium import Equilibrium
+    from .cycle import Cycle
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ from .outcome import Budget, Evidence
 from .stratum import carrier, restricted, stratum_abscissa
 
 if TYPE_CHECKING:
-    from ..cycle import Cycle
+    from .cycle import Cycle
 
 
 def long_run(

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Complex, Float
 from scipy.integrate import solve_ivp
 
-from .evidence.dynamics import Dynamics, SystemDynamics
-from .evidence.stratum import tangent
-from .linearisation import smat, svec
-from .system import System
+from ..linearisation import smat, svec
+from ..system import System
+from .dynamics import Dynamics, SystemDynamics
+from .stratum import tangent
 
 #: Over one period at one tolerance; beyond that the flow is too stiff for this search.
 EVALUATIONS = 20_000
