@@ -11,10 +11,12 @@ from collections.abc import Callable
 import numpy as np
 
 from ..flow.outcome import Basis
+from .carrier import carrier
 from .evidence import Budget, Evidence, long_run, several_starts
 from .evidence.capture import Root
+from .evidence.run import in_space
 from .existence import global_existence
-from .hypotheses import ExactSystem
+from .hypotheses import EXACT_LIMIT, ExactSystem
 from .regime import Attempt, Finding, Held, Hypothesis, Regime, Trial
 from .statements import AT_REST, EVIDENCE
 from .system import System
@@ -22,6 +24,9 @@ from .theorem_a import theorem_a
 from .theorem_b import theorem_b
 from .theorem_d import theorem_d
 from .theorem_e import small_start, theorem_e
+
+GROWING = (Regime.EXPONENTIAL, Regime.POLYNOMIAL)
+BLOWING = (Regime.BLOW_UP, Regime.ZERO_OR_BLOW_UP)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +48,11 @@ def classify_covariance(
 
     Source: this package, docs/theory/long-run.md.
     """
+    if factor is not None:
+        carried = carrier(system, factor)
+        if carried.basis.shape[1] < system.dim:
+            smaller, inside = carried.within(system, factor)
+            return _lifted(classify_covariance(smaller, inside, budget=budget, seed=seed), carried.basis)
     exact = ExactSystem(system)
     tried: list[Attempt] = []
     for theorem in _theorems(system, exact, factor):
@@ -52,7 +62,8 @@ def classify_covariance(
         tried.append(trial.attempt)
     if factor is None:
         runs = tuple(several_starts(system, seed=seed, budget=budget))
-        return Classified(_with_never(system, together(runs)), tuple(tried), runs)
+        finding = together(runs, never=global_existence(system).applies)
+        return Classified(_with_never(system, finding), tuple(tried), runs)
     run = long_run(system, factor, budget=budget, roots=roots)
     return Classified(_with_never(system, as_finding(run)), tuple(tried), (run,))
 
@@ -73,7 +84,7 @@ def at_rest(exact: ExactSystem, factor: np.ndarray | None) -> Trial:
     if factor is None:
         return Trial(Attempt(str(AT_REST), (), note="there is no start"))
     cov = factor @ factor.T
-    rests = exact.rests(factor) if factor.shape[1] else True
+    rests = factor.shape[1] == 0 or (_nearly_rests(exact, cov) and exact.rests(factor))
     if not rests:
         near = exact.is_at_rest(cov)  # L L^T rounds to an equilibrium, which may repel
         rule = Hypothesis("F(cov(0)) = 0", Held.BORDERLINE if near else Held.FAILS, 0.0, exact=not near)
@@ -86,6 +97,13 @@ def at_rest(exact: ExactSystem, factor: np.ndarray | None) -> Trial:
         regime, Basis.THEOREM, AT_REST, (rule,), cov=cov, rank=rank, never="the start is at rest", reason=reason
     )
     return Trial(Attempt(str(AT_REST), (rule,)), finding)
+
+
+def _nearly_rests(exact: ExactSystem, cov: np.ndarray) -> bool:
+    """Whether floats leave it open that cov is at rest, in a dimension where exact arithmetic can tell."""
+    system = exact.system
+    terms = float(np.linalg.norm(system.A) + np.linalg.norm(system.generator(cov) - system.A))
+    return len(cov) <= EXACT_LIMIT and bool(np.linalg.norm(system.rate(cov)) <= 1e-8 * terms * np.linalg.norm(cov))
 
 
 def as_finding(run: Evidence) -> Finding:
@@ -102,13 +120,17 @@ def as_finding(run: Evidence) -> Finding:
     )
 
 
-def together(runs: tuple[Evidence, ...]) -> Finding:
-    """What the orbits of several starts (`runs`) say of all of them: one regime, several, or nothing."""
-    decided = [run for run in runs if run.basis is not Basis.UNDETERMINED]
+def together(runs: tuple[Evidence, ...], *, never: bool) -> Finding:
+    """What the orbits of several starts (`runs`) say of all of them: one regime, several, or nothing.
+
+    Growth counts only where blow-up is `never` possible: else a slower direction may still blow up.
+    """
+    doubtful = (Regime.UNDETERMINED, *(BLOWING if never else GROWING))
+    decided = [run for run in runs if run.regime not in doubtful]
     regimes = {run.regime for run in decided}
     count = f"{len(runs)} starts followed"
     if len(decided) < len(runs) and len(regimes) < 2:
-        reason = next((run.reason for run in runs if run.basis is Basis.UNDETERMINED), "no start could be followed")
+        reason = next(run.reason for run in runs if run not in decided)
         return Finding(Regime.UNDETERMINED, Basis.UNDETERMINED, EVIDENCE, reason=f"{count}: {reason}")
     limits = _distinct([run.cov_limit for run in decided if run.cov_limit is not None])
     if regimes == {Regime.ZERO, Regime.BLOW_UP}:
@@ -135,12 +157,37 @@ def _distinct(limits: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _with_never(system: System, finding: Finding) -> Finding:
-    """The finding, with the reason why there is no blow-up where signs alone exclude it."""
-    if finding.never or finding.regime in (Regime.BLOW_UP, Regime.ZERO_OR_BLOW_UP, Regime.SEVERAL):
+    """The finding beside what signs alone say of a blow-up: where they exclude it, and where nothing does.
+
+    Growth that was only seen does not exclude that a slower direction blows up later; without a proof that nothing does
+    it stays undetermined.
+    """
+    if finding.basis is Basis.THEOREM and (finding.never or finding.regime in BLOWING):
         return finding
-    exists = global_existence(system)
-    return (
-        dataclasses.replace(finding, never="the signs of V and B exclude it (Global existence)")
-        if exists.applies
-        else finding
-    )
+    excluded = "the signs of V and B exclude it (Global existence)" if global_existence(system).applies else ""
+    return beside_existence(finding, excluded)
+
+
+def beside_existence(finding: Finding, excluded: str) -> Finding:
+    """A numerical `finding` beside a proof, in the words `excluded`, that nothing blows up ("" if there is none)."""
+    if excluded and finding.regime in BLOWING:
+        reason = f"the integration saw a {Regime.BLOW_UP}, but {excluded}"
+        return Finding(Regime.UNDETERMINED, Basis.UNDETERMINED, EVIDENCE, reason=reason)
+    if excluded:
+        return dataclasses.replace(finding, never=excluded)
+    if finding.basis is Basis.NUMERICAL and finding.regime in GROWING:
+        reason = f"{finding.regime} so far ({finding.reason}); nothing excludes a later blow-up in a slower direction"
+        return Finding(Regime.UNDETERMINED, Basis.UNDETERMINED, EVIDENCE, rate=finding.rate, reason=reason)
+    return finding
+
+
+def _lifted(found: Classified, basis: np.ndarray) -> Classified:
+    """What was `found` in the coordinates of an invariant subspace, in all of R^d."""
+    finding = found.finding
+    regime = Regime.RANK_DEFICIENT if finding.regime is Regime.POSITIVE_DEFINITE else finding.regime
+    cov = None if finding.cov is None else basis @ finding.cov @ basis.T
+    words = f"the start lies exactly in an invariant subspace of dimension {basis.shape[1]}, which it never leaves"
+    reason = f"{finding.reason}; {words}" if finding.reason else words
+    lifted = dataclasses.replace(finding, regime=regime, cov=cov, reason=reason)
+    evidence = tuple(in_space(run, basis) for run in found.evidence)
+    return Classified(lifted, found.tried, evidence)

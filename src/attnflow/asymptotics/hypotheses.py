@@ -163,31 +163,31 @@ def nearly_unseen(A: np.ndarray, S: np.ndarray) -> int:
 
 
 class ExactSystem:
-    """The matrices of a system in rational arithmetic, made when they are first asked for."""
+    """The matrices of a `system` in rational arithmetic, made when they are first asked for."""
 
     def __init__(self, system: System) -> None:
-        self._system = system
+        self.system = system
 
     @functools.cached_property
     def A(self) -> Exact:
         """A (d, d)."""
-        return rational(self._system.A)
+        return rational(self.system.A)
 
     @functools.cached_property
     def V(self) -> Exact:
         """V (d, d) of the single head."""
-        return rational(self._system.V[0])
+        return rational(self.system.V[0])
 
     @functools.cached_property
     def B(self) -> Exact:
         """B (d, d) of the single head."""
-        return rational(self._system.B[0])
+        return rational(self.system.B[0])
 
     @functools.cached_property
     def S(self) -> Exact:
         """sum_h eta_h (B_h + B_h^T) (d, d) of scalar heads, without rounding."""
-        total = rational(np.zeros_like(self._system.A))
-        for V, B in zip(self._system.V, self._system.B, strict=True):
+        total = rational(np.zeros_like(self.system.A))
+        for V, B in zip(self.system.V, self.system.B, strict=True):
             head = rational(V[:1, :1]).to_list()[0][0] * rational(B)
             total = total + head + head.transpose()
         return total
@@ -203,6 +203,6 @@ class ExactSystem:
 
     def _is_at_rest(self, exact: Exact) -> bool:
         half = self.A * exact
-        for V, B in zip(self._system.V, self._system.B, strict=True):
+        for V, B in zip(self.system.V, self.system.B, strict=True):
             half = half + rational(V) * exact * rational(B) * exact
         return bool((half + half.transpose()).is_zero_matrix)

@@ -5,7 +5,6 @@ Source: this package, docs/theory/definite.md, Global existence.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -13,11 +12,11 @@ import numpy as np
 from ..flow.outcome import Basis
 from ..measures.gaussian import Gaussian
 from ..transformer.layer import AbstractLayer
-from .classification import Classified, as_finding, together
+from .classification import Classified, as_finding, beside_existence, together
 from .evidence import Budget, long_run_of_layer, start_factors
 from .existence import global_existence
 from .hypotheses import EPS
-from .regime import Finding, MeanRegime, Regime
+from .regime import Finding, MeanRegime
 from .statements import EVIDENCE, GLOBAL_EXISTENCE
 from .theorem_c import MeanFinding
 
@@ -38,13 +37,13 @@ def classify_layer(
     if factor is None:
         starts = start_factors(dim, seed=seed)
         runs = tuple(long_run_of_layer(layer, Gaussian(center, L), budget=budget) for L in starts)
-        finding = together(runs)
+        finding = together(runs, never=exists.applies)
     else:
         runs = (long_run_of_layer(layer, Gaussian(center, factor), budget=budget),)
         finding = as_finding(runs[0])
     tried = () if exists.applies else (exists,)
-    if exists.applies and finding.regime is not Regime.BLOW_UP:
-        finding = dataclasses.replace(finding, never=f"this kind of attention excludes it ({GLOBAL_EXISTENCE.name})")
+    excluded = f"this kind of attention excludes it ({GLOBAL_EXISTENCE.name})" if exists.applies else ""
+    finding = beside_existence(finding, excluded)
     moved = _mean(layer, finding, None if factor is None else mean)
     return Classified(finding, tried, runs), moved
 

@@ -19,6 +19,7 @@ from .singular_start import singular_start
 from .statements import THEOREM_A, THEOREM_A_BOUNDED, Statement
 from .system import System
 
+SMALL = 32
 NEVER = "S <= 0: cov(t) <= e^{At} cov(0) e^{A^T t} (Theorem A)"
 
 
@@ -73,7 +74,12 @@ def _hidden(system: System, exact: ExactSystem, size: float) -> _Hidden:
 
 
 def _distance_to_unobservable(A: np.ndarray, S: np.ndarray) -> float:
-    """The smallest singular value of [A - lambda I; S] over the eigenvalues with Re >= 0; infinite if there is none."""
+    """The smallest singular value of [A - lambda I; S] over the eigenvalues with Re >= 0; infinite if there is none.
+
+    In large dimensions the lower bound -lambda_max(S) instead.
+    """
+    if len(A) > SMALL:  # a singular value decomposition for each eigenvalue: too much for a margin
+        return float(max(-np.linalg.eigvalsh(S)[-1], 0.0))
     values = [x for x in np.linalg.eigvals(A) if x.real >= 0]
     eye = np.eye(len(A))
     return min(

@@ -25,7 +25,7 @@ def theorem_e(system: System, exact: ExactSystem, factor: np.ndarray | None) -> 
     """
     signs = head_signs(system, opposite=False)
     if any(h.held is not Held.HOLDS for h in signs):
-        return Trial(Attempt(str(THEOREM_E), signs))
+        return _by_weighted_bound(system, factor, signs)
     size = 2 * float(np.linalg.norm(system.A))
     expanding = definite(
         "A + A^T", system.A + system.A.T, Sign.NONNEGATIVE, lambda: exact.A + exact.A.transpose(), size=size
@@ -45,6 +45,19 @@ def theorem_e(system: System, exact: ExactSystem, factor: np.ndarray | None) -> 
         Attempt(str(THEOREM_E), found),
         Finding(Regime.BLOW_UP, Basis.THEOREM, THEOREM_E, found, reason=f"before t = {upper:.6g}"),
     )
+
+
+def _by_weighted_bound(system: System, factor: np.ndarray | None, signs: tuple[Hypothesis, ...]) -> Trial:
+    """Without definite signs: the B-weighted bound holds for any V."""
+    if factor is None or factor.shape[1] == 0:
+        return Trial(Attempt(str(THEOREM_E), signs))
+    bounds = blow_up_bounds(system, factor @ factor.T, rank=factor.shape[1])
+    weighted = bounds.attempts[1]
+    if bounds.upper is None or not weighted.applies:
+        return Trial(Attempt(str(THEOREM_E), signs))
+    reason = f"before t = {bounds.upper:.6g} by the B-weighted bound"
+    finding = Finding(Regime.BLOW_UP, Basis.THEOREM, THEOREM_E, weighted.hypotheses, reason=reason)
+    return Trial(Attempt(str(THEOREM_E), weighted.hypotheses), finding)
 
 
 def small_start(system: System, exact: ExactSystem, factor: np.ndarray | None) -> Trial:

@@ -15,7 +15,7 @@ from ..measures.gaussian import Gaussian
 from ..measures.tokens import Tokens
 from ..transformer.depth import Depth
 from .codes import ExitCode
-from .output import emit, emit_json, emit_tables, facts, say
+from .output import PICTURES, emit, emit_json, emit_tables, facts, require_suffix, say
 
 
 def classify(
@@ -31,8 +31,9 @@ def classify(
         raise BadInput(f"`{path}` must have constant parameters: it has a [depth]; classify one of its models.")
     if as_json and latex:
         raise BadInput("`--json` and `--latex` exclude each other: both were given; remove one.")
-    for file in (plot, basin):
+    for option, file in (("--plot", plot), ("--basin", basin)):
         if file is not None:
+            require_suffix(option, file, PICTURES)
             check_writable(file)
     start = Gaussian.from_tokens(problem.start.points) if isinstance(problem.start, Tokens) else problem.start
     dim = start.dim
@@ -41,7 +42,6 @@ def classify(
     except KeyboardInterrupt:
         say("interrupted: no verdict")
         return ExitCode.INTERRUPTED
-    _draw(verdict, plot, basin)
     if as_json:
         emit_json(verdict.to_dict())
     elif latex:
@@ -50,6 +50,11 @@ def classify(
         emit_tables(facts(known(verdict)))
         for name, why in tried(verdict).items():
             say(f"not {name}: {why}")
+    try:
+        _draw(verdict, plot, basin)
+    except KeyboardInterrupt:
+        say("interrupted: the verdict above stands, the picture was not drawn")
+        return ExitCode.INTERRUPTED
     return ExitCode.DONE if verdict.determined or not strict else ExitCode.UNDETERMINED
 
 

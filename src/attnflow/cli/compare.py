@@ -16,7 +16,7 @@ from ..measures.gaussian import Gaussian
 from ..measures.tokens import Tokens
 from .clock import parse_times
 from .codes import ExitCode
-from .output import columns, emit_json, emit_tables, say
+from .output import PICTURES, columns, emit_json, emit_tables, require_suffix, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,8 +33,9 @@ def compare(
     """
     problem = read_problem(path)
     chosen = _clock(problem, t1, times) | dict(options)
-    for file in (out, plot):
+    for option, file, known in (("--out", out, (".nc",)), ("--plot", plot, PICTURES)):
         if file is not None:
+            require_suffix(option, file, known)
             check_writable(file)
     found = tokens_beside(problem.model, _start(problem), _numbers(n), **chosen)
     if out is not None:

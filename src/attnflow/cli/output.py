@@ -6,13 +6,25 @@ import io
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .._check import BadInput
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp")
+"""The endings of pictures."""
+
 PLAIN_WIDTH = 10_000
 """Without a terminal a row is a line, however long."""
+
+
+def require_suffix(option: str, path: Path, known: tuple[str, ...]) -> None:
+    """Raise BadInput unless the file that `option` names, `path`, has one of the `known` endings."""
+    if path.suffix.lower() not in known:
+        raise BadInput(f"`{option}` must end in {' or '.join(known)}: {str(path)!r} was found; change the ending.")
 
 
 def emit(text: str) -> None:

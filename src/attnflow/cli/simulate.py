@@ -18,7 +18,7 @@ from ..files.problem import Problem, read_problem
 from ..flow.outcome import Basis, Status
 from .clock import PICTURE, parse_times, picture_times
 from .codes import ExitCode
-from .output import emit_json, emit_tables, say
+from .output import PICTURES, emit_json, emit_tables, require_suffix, say
 from .summary import moments, summary, token_summary
 
 Replay: TypeAlias = Verification | TokenVerification
@@ -88,19 +88,14 @@ def _options(problem: Problem, t1: float | None, times: str | None, given: Mappi
 
 def _check_outputs(outputs: Outputs) -> None:
     if outputs.out is not None:
-        _require_suffix("--out", outputs.out, (".nc",))
+        require_suffix("--out", outputs.out, (".nc",))
     if outputs.animate is not None:
-        _require_suffix("--animate", outputs.animate, (".gif",))
+        require_suffix("--animate", outputs.animate, (".gif",))
     if outputs.plot is not None:
-        _require_suffix("--plot", outputs.plot, (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp"))
+        require_suffix("--plot", outputs.plot, PICTURES)
     for file in (outputs.out, outputs.plot, outputs.animate):
         if file is not None:
             check_writable(file)
-
-
-def _require_suffix(option: str, path: Path, known: tuple[str, ...]) -> None:
-    if path.suffix.lower() not in known:
-        raise BadInput(f"`{option}` must end in {' or '.join(known)}: {str(path)!r} was found; change the ending.")
 
 
 def _save(run: Run | TokenRun, problem: Problem, path: Path) -> None:

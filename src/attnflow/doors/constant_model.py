@@ -41,7 +41,10 @@ def dimension_of(model: Any, start: Any, dim: Any) -> int:
     if len(sizes) > 1:
         listed = ", ".join(f"`{name}` has d = {value}" for name, value in known.items() if value is not None)
         raise BadInput(f"all dimensions must agree: {listed}.")
-    return int(sizes.pop())
+    size = int(sizes.pop())
+    if size == 0:
+        raise BadInput("`model` must act in at least one dimension: d = 0 was found.")
+    return size
 
 
 def _whole(dim: Any) -> int | None:

@@ -41,7 +41,7 @@ def spectrum_picture(verdict: Verdict, ax: Any = None) -> Any:
         linearisation = Spectrum("covariance at the limit", e.spectrum) if e.spectrum.size else None
     if ax is not None:
         return spectrum_panel(spectra, ax=ax)
-    title = f"covariance: {verdict.covariance}; mean: {verdict.mean}"
+    title = f"covariance: {verdict.covariance.partition(':')[0]}; mean: {verdict.mean}"
     return spectrum_with_margins(spectra, linearisation, title=title)
 
 

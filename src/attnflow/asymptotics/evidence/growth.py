@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from ..linearisation import svec
 from ..regime import Regime
 from .dynamics import Dynamics
 from .march import March
@@ -16,6 +17,8 @@ HIDDEN = 0.02
 #: How many decades the trace must have grown, from its smallest value on, before growth is spoken of; fewer for a
 #: blow-up where the solver's steps have shrunk to nothing.
 BLOW_UP_DECADES, STALLED_DECADES, EXPONENTIAL_DECADES = 8.0, 6.0, 6.0
+#: How far, relative to its velocity, the shape of the covariance may still be from rest at a blow-up.
+UNSETTLED = 0.03
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +40,7 @@ def growth_of(march: March, dynamics: Dynamics) -> Growth | None:
     if risen < needed or march.hidden_gain > HIDDEN * abs(march.growths[-1]):
         return _slow_growth(times, logs, dynamics.speed)
     end = _blow_up(times[low:], logs[low:], growths[low:], dynamics.speed)
-    if end is not None:
+    if end is not None and _on_a_profile(march, dynamics):
         return Growth(Regime.BLOW_UP, end=end)
     rate = _exponential(times[low:], logs[low:]) if risen >= EXPONENTIAL_DECADES else None
     if rate is not None and _steady(march, dynamics):
@@ -63,6 +66,21 @@ def _blow_up(times: np.ndarray, logs: np.ndarray, growths: np.ndarray, speed: fl
         if not least < slope < most:
             return None
     return float(times[-1] + 1.0 / growths[-1])
+
+
+def _on_a_profile(march: March, dynamics: Dynamics) -> bool:
+    """Whether the shape cov / tr cov has settled: a blow-up ends on a rest point of the shape under the quadratic part.
+
+    A trace may grow like its square for decades on an unsettled shape, and turn round.
+    """
+    with np.errstate(all="ignore"):
+        cov = march.cov
+        total = float(np.trace(cov))
+        moved = dynamics.rate(svec(cov)) / total**2
+    if not np.isfinite(moved).all():
+        return False
+    shape, trace = svec(cov / total), svec(np.eye(len(cov)))
+    return bool(np.linalg.norm(moved - shape * (trace @ moved)) < UNSETTLED * np.linalg.norm(moved))
 
 
 def _exponential(times: np.ndarray, logs: np.ndarray) -> float | None:

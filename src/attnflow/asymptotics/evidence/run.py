@@ -10,16 +10,18 @@ from jaxtyping import Float
 
 from ..._linalg import numerical_rank
 from ...flow.outcome import Basis, BlowUp, bracket
+from ..carrier import carrier
 from ..equilibria.newton import polish
 from ..regime import Regime
 from ..system import System
 from .capture import Ball, Root
 from .dynamics import SystemDynamics
 from .growth import growth_of
+from .large import LARGE, long_run_of_large
 from .march import March
 from .orbit import Orbit, orbit_of
 from .outcome import Budget, Evidence
-from .stratum import carrier, restricted, stratum_abscissa
+from .stratum import stratum_abscissa
 
 if TYPE_CHECKING:
     from .cycle import Cycle
@@ -43,12 +45,18 @@ def long_run(
         return Evidence(
             Regime.ZERO, Basis.NUMERICAL, "the start is zero, and zero stays", 0.0, start, cov_limit=zero, rank=0
         )
-    basis = carrier(system, start)
-    if basis is None:
+    carried = carrier(system, start)
+    basis = carried.basis
+    if carried.near:
+        reason = "the start lies within rounding of an invariant subspace: the floats do not say whether it leaves it"
+        return Evidence(Regime.UNDETERMINED, Basis.UNDETERMINED, reason, 0.0, start)
+    if system.dim > LARGE:
+        return long_run_of_large(system, start, budget)
+    if basis.shape[1] == system.dim:
         found = evidence_of(orbit_of(SystemDynamics(system), start, budget, [] if roots is None else roots))
     else:
-        smaller = restricted(system, basis)
-        found = lifted(evidence_of(orbit_of(SystemDynamics(smaller), basis.T @ start, budget, [])), basis)
+        smaller, inside = carried.within(system, start)
+        found = in_space(evidence_of(orbit_of(SystemDynamics(smaller), inside, budget, [])), basis)
     if found.cov_limit is None:
         return found
     equilibrium = polish(system, found.cov_limit)
@@ -79,14 +87,14 @@ def evidence_of(orbit: Orbit) -> Evidence:
 def visible_columns(factor: Float[np.ndarray, "d r"]) -> Float[np.ndarray, "d k"]:
     """A factor of the same covariance as `factor` with as many columns as its rank."""
     left, sizes, _ = np.linalg.svd(factor, full_matrices=False)
-    if numerical_rank(np.square(sizes)) == factor.shape[1]:
+    keep = numerical_rank(sizes)  # of the factor, not of the covariance: small columns are not rounding
+    if keep == factor.shape[1]:
         return np.array(factor, dtype=np.float64)
-    keep = numerical_rank(np.square(sizes))
     return np.asarray(left[:, :keep] * sizes[:keep])
 
 
-def lifted(found: Evidence, basis: Float[np.ndarray, "d k"]) -> Evidence:
-    """What was `found` in the coordinates of `basis`, in all of R^d."""
+def in_space(found: Evidence, basis: Float[np.ndarray, "d k"]) -> Evidence:
+    """What was `found` in the coordinates of `basis`, in all of R^d; its equilibrium is left out."""
     limit = None if found.cov_limit is None else basis @ found.cov_limit @ basis.T
     cycle = found.cycle
     if cycle is not None:
@@ -97,6 +105,7 @@ def lifted(found: Evidence, basis: Float[np.ndarray, "d k"]) -> Evidence:
         regime=regime,
         cov_limit=limit,
         cycle=cycle,
+        equilibrium=None,
         end_factor=basis @ found.end_factor,
         reason=f"{found.reason}; the start lies in an invariant subspace of dimension {basis.shape[1]}, never left",
     )

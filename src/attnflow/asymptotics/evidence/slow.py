@@ -16,6 +16,8 @@ from .march import March
 AT_REST = 1e-12
 #: The same for an orbit, which is only as still as its integration is accurate.
 NEAR_REST = 1e-7
+#: Directions that fall like C / t leave less than this part of them when they are extrapolated.
+NOT_GONE = 0.2
 #: Times the unit of time after which an approach like 1 / t is spoken of.
 LATE = 1e5
 
@@ -67,8 +69,11 @@ def _at_rest(dynamics: Dynamics, march: March, cov: np.ndarray) -> Slow | None:
     if rank == 0 or (falls.any() and not late):
         return None
     if falls.any():
+        now = values
         values, axes = np.linalg.eigh(_extrapolated(march, cov))
         visible = np.arange(len(values)) >= len(values) - rank
+        if (values[~visible] > np.maximum(NOT_GONE * now[~visible], 1e-6 * now[-1])).any():
+            return None  # what falls does not fall like 1 / t to 0: it may come to rest
     limit = _settled(dynamics, (axes[:, visible] * values[visible]) @ axes[:, visible].T)
     if limit is None or not _zero_eigenvalues(dynamics, limit, 1e-6):
         return None

@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import qr
 
 from ..linearisation import smat, svec
-from ..system import System
 from .capture import Root
 from .march import March
 
 #: Below this distance, relative to the equilibrium, an orbit on its stratum has arrived.
 ARRIVED = 1e-8
-
-
-def carrier(system: System, factor: Float[np.ndarray, "d r"]) -> Float[np.ndarray, "d k"] | None:
-    """An orthonormal basis of the smallest subspace that the orbit of `factor` under `system` cannot leave.
-
-    It contains the start, and A and every V_h map it into itself. None when it is the whole space.
-    """
-    basis = _span(factor)
-    while basis.shape[1] < system.dim:
-        moved = [basis, system.A @ basis, *(V @ basis for V in system.V)]
-        larger = _span(np.concatenate([block / max(np.linalg.norm(block), 1e-300) for block in moved], axis=1))
-        if larger.shape[1] == basis.shape[1]:
-            return basis
-        basis = larger
-    return None
-
-
-def restricted(system: System, basis: Float[np.ndarray, "d k"]) -> System:
-    """The flow of `system` of the covariances that `basis` carries, in its coordinates."""
-    turn = basis.T
-    V = np.stack([turn @ V @ basis for V in system.V]) if len(system.V) else np.zeros((0, *2 * (basis.shape[1],)))
-    B = np.stack([turn @ B @ basis for B in system.B]) if len(system.B) else V
-    tilts = system.tilts @ basis
-    return dataclasses.replace(system, A=turn @ system.A @ basis, V=V, B=B, bias=turn @ system.bias, tilts=tilts)
 
 
 def settled_on_stratum(roots: list[Root], march: March) -> Root | None:
@@ -76,9 +48,3 @@ def tangent(cov: Float[np.ndarray, "d d"], rank: int) -> Float[np.ndarray, "m n"
     hidden[: dim - rank, : dim - rank] = True
     keep = [i for i, X in enumerate(turned) if not X[hidden].any()]
     return np.asarray(svec(axes @ turned[keep] @ axes.T).T)
-
-
-def _span(columns: np.ndarray) -> np.ndarray:
-    Q, R, _ = qr(columns, mode="economic", pivoting=True)
-    sizes = np.abs(np.diag(R))
-    return np.ascontiguousarray(Q[:, : int(np.count_nonzero(sizes > 1e-12 * sizes.max(initial=0.0)))])

@@ -54,11 +54,16 @@ class Claim(NamedTuple):
         return f"{', '.join(map(str, self.conditions))} => {self.conclusion.value}"
 
 
+LONGEST = 1000
+
+
 def parse(hypotheses: str, conclusion: str | None = None) -> Claim:
     """The claim that `hypotheses` imply `conclusion`; without the latter the text must hold a "=>".
 
     Raises BadInput, naming the token and the grammar, for text that is no claim.
     """
+    if len(hypotheses) > LONGEST:
+        raise BadInput(f"`claim` must have at most {LONGEST} characters: {len(hypotheses)} were found; shorten it.")
     text = hypotheses
     for spelling, plain in _SPELLINGS.items():
         text = text.replace(spelling, plain)
