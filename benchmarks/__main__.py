@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
-NAMES = ("general_flow", "closed_form", "low_rank", "tokens", "rank_histograms", "equilibria", "falsify_claims", "cold_start")
+NAMES = (
+    "general_flow", "closed_form", "low_rank", "tokens", "rank_histograms", "equilibria", "falsify_claims",
+    "cold_start",
+)  # fmt: skip
 PINNED = "ATTNFLOW_BENCHMARK_PINNED"
 
 

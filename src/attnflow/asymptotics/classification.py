@@ -84,9 +84,10 @@ def at_rest(exact: ExactSystem, factor: np.ndarray | None) -> Trial:
     if factor is None:
         return Trial(Attempt(str(AT_REST), (), note="there is no start"))
     cov = factor @ factor.T
-    rests = factor.shape[1] == 0 or (_nearly_rests(exact, cov) and exact.rests(factor))
+    close = _nearly_rests(exact, cov)
+    rests = factor.shape[1] == 0 or (close and exact.rests(factor))
     if not rests:
-        near = exact.is_at_rest(cov)  # L L^T rounds to an equilibrium, which may repel
+        near = close and exact.is_at_rest(cov)  # L L^T rounds to an equilibrium, which may repel
         rule = Hypothesis("F(cov(0)) = 0", Held.BORDERLINE if near else Held.FAILS, 0.0, exact=not near)
         return Trial(Attempt(str(AT_REST), (rule,)))
     rule = Hypothesis("F(cov(0)) = 0", Held.HOLDS, 0.0, exact=True)

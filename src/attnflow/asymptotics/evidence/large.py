@@ -57,7 +57,8 @@ def long_run_of_large(system: System, factor: Float[np.ndarray, "d r"], budget: 
         if found is not None:
             return _settled(found, since, flow.end.factor)
         if flow.status is Status.AT_REST:
-            return _open("it came to rest, but no stable equilibrium could be found there", since, flow.end.factor)
+            reason = "it came to rest, but no equilibrium could be found there whose stability could be computed"
+            return _open(reason, since, flow.end.factor)
     return _open(f"no rest until t = {since:.4g}", since, np.asarray(place.factor))
 
 

@@ -1,0 +1,1 @@
+"""The confusion study of `classify`: families of systems, an independent referee, and rules to compare the two."""
