@@ -149,7 +149,10 @@ def _ranked(verdict: Verdict, path: Path, judged: Judged) -> Judged:
         return judged
     last, before = (np.linalg.eigvalsh(path.covs[i])[::-1][verdict.rank] for i in (-1, path.at(path.t[-1] / 2)))
     if last > 1e-10 * values[0] and last > 0.9 * before:
-        return Judged(Says.CONTRADICTS, f"an eigenvalue stays at {last:.3g} beyond the rank {verdict.rank}")
+        # without a rate a small one falls like 1 / (1 / start + c t), for long by hardly anything
+        falls = verdict.rate is None and last < before * (1 - 1e-9)
+        says = Says.UNKNOWN if falls else Says.CONTRADICTS
+        return Judged(says, f"an eigenvalue stays at {last:.3g} beyond the rank {verdict.rank}")
     return judged
 
 

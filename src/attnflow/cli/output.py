@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._check import BadInput
-
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -23,6 +21,8 @@ PLAIN_WIDTH = 10_000
 
 def require_suffix(option: str, path: Path, known: tuple[str, ...]) -> None:
     """Raise BadInput unless the file that `option` names, `path`, has one of the `known` endings."""
+    from .._check import BadInput  # loads NumPy and JAX: only when there is something to say
+
     if path.suffix.lower() not in known:
         raise BadInput(f"`{option}` must end in {' or '.join(known)}: {str(path)!r} was found; change the ending.")
 
