@@ -12,6 +12,7 @@ import numpy as np
 
 from ..flow.outcome import Basis
 from .carrier import carrier
+from .equilibria.equilibrium import Equilibrium
 from .evidence import Budget, Evidence, long_run, several_starts
 from .evidence.capture import Root
 from .evidence.run import in_space
@@ -65,7 +66,12 @@ def classify_covariance(
         finding = together(runs, never=global_existence(system).applies)
         return Classified(_with_never(system, finding), tuple(tried), runs)
     run = long_run(system, factor, budget=budget, roots=roots)
-    return Classified(_with_never(system, as_finding(run)), tuple(tried), (run,))
+    finding = as_finding(run)
+    whole = factor.shape[1] == system.dim and not run.certified
+    if whole and run.cov_limit is not None and Equilibrium(system, run.cov_limit).stable is False:
+        reason = "it seems to come to rest at an equilibrium that repels: closer than floating point can follow"
+        finding = Finding(Regime.UNDETERMINED, Basis.UNDETERMINED, EVIDENCE, reason=reason)
+    return Classified(_with_never(system, finding), tuple(tried), (run,))
 
 
 def _theorems(system: System, exact: ExactSystem, factor: np.ndarray | None) -> tuple[Callable[[], Trial], ...]:
