@@ -31,7 +31,7 @@ def test_an_eigenvector_spans_a_line_and_a_general_vector_everything():
     found = carrier(_system(INTEGERS, 0.5 * np.eye(3), SCORE), LINE)
     assert found.basis.shape == (3, 1)
     assert not found.near
-    np.testing.assert_allclose(np.abs(found.basis), np.abs(LINE) / np.sqrt(14), rtol=1e-14)
+    np.testing.assert_array_equal(found.basis, LINE)
     assert carrier(_system(INTEGERS, 0.5 * np.eye(3), SCORE), np.ones((3, 1))).basis.shape == (3, 3)
 
 
@@ -87,3 +87,16 @@ def test_a_blow_up_bound_that_holds_for_any_V_is_a_theorem():
     verdict = af.classify(_model(np.zeros((2, 2)), V, np.array([[1.0, 0.25], [0.25, 0.75]])), start)
     assert (verdict.covariance, verdict.basis) == (af.Regime.BLOW_UP, "theorem")
     assert verdict.blow_up.upper <= verdict.blow_up.bounds.upper
+
+
+def test_equalities_inside_a_subspace_are_decided_for_the_given_floats_or_not_at_all():
+    A = np.array([[1.0, -3.0], [2.0, -6.0]])  # A (3, 1) = 0, and S sees that line: the limit is zero, like 1 / t
+    system = _system(A, -np.eye(2), np.eye(2))
+    inside = carrier(system, np.array([[3.0], [1.0]])).within(system, np.array([[3.0], [1.0]]))
+    assert inside.exact
+    assert inside.system.A.item() == 0.0
+    verdict = af.classify(_model(A, -1.0, np.eye(2)), _from([[3.0], [1.0]]))
+    assert (verdict.covariance, verdict.basis) == (af.Regime.ZERO, "theorem")
+    rounded = af.classify(_model(A, -1.0, 0.1 * np.eye(2)), _from([[3.0], [1.0]]))  # 0.1 times 10 is rounded
+    assert rounded.basis in ("theorem", "undetermined")
+    assert rounded.covariance in (af.Regime.ZERO, af.Regime.UNDETERMINED)

@@ -8,12 +8,13 @@ Source: this package, docs/theory/long-run.md, Exact decisions.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 from jaxtyping import Float
 
 from .hypotheses import EXACT_LIMIT
-from .rational import Exact, rational, to_float
+from .rational import Exact, rational, restricted, to_float
 from .system import System
 
 NEAR = 1e-9
@@ -21,7 +22,7 @@ NEAR = 1e-9
 
 @dataclasses.dataclass(frozen=True)
 class Carrier:
-    """An orthonormal `basis` (d, k) of the subspace; k = d: the start reaches everything.
+    """The subspace: a `basis` (d, k) of it, not orthonormal; k = d: the start reaches everything.
 
     `near` says that the start lies within rounding of a smaller invariant subspace without lying in it.
     """
@@ -29,15 +30,32 @@ class Carrier:
     basis: Float[np.ndarray, "d k"]
     near: bool
 
-    def within(self, system: System, factor: Float[np.ndarray, "d r"]) -> tuple[System, Float[np.ndarray, "k r"]]:
-        """The `system` and the `factor` in the coordinates of the subspace, without biases."""
-        Q = self.basis
-        k = Q.shape[1]
-        V, B = (np.einsum("ai,hab,bj->hij", Q, X, Q) for X in (system.V, system.B))
-        if system.scalars is not None:  # a multiple of the identity stays one, without rounding
-            V = system.scalars[:, None, None] * np.eye(k)
-        smaller = System(Q.T @ system.A @ Q, V, B, np.zeros(k), np.zeros((len(V), k)))
-        return smaller, Q.T @ factor
+    def within(self, system: System, factor: Float[np.ndarray, "d r"]) -> Within:
+        """The `system` without biases and the `factor` (d, r), in the coordinates of the basis."""
+        R = rational(self.basis)
+        gram, k = R.transpose() * R, self.basis.shape[1]
+        parts = [restricted(rational(system.A), R), gram.lu_solve(R.transpose() * rational(factor))]
+        parts += [R.transpose() * rational(B) * R for B in system.B]
+        if system.scalars is None:
+            parts += [restricted(rational(V), R) for V in system.V]
+        floats = [to_float(part) for part in parts]
+        exact = all(rational(number) == part for number, part in zip(floats, parts, strict=True))
+        exact = exact and rational(system.A) * R == R * parts[0] and R * parts[1] == rational(factor)
+        h = len(system.V)
+        exact = exact and all(rational(X) * R == R * part for X, part in zip(system.V, parts[2 + h :], strict=False))
+        B = np.array(floats[2 : 2 + h]).reshape(h, k, k)
+        etas = system.scalars
+        V = np.array(floats[2 + h :]).reshape(h, k, k) if etas is None else etas[:, None, None] * np.eye(k)
+        return Within(System(floats[0], V, B, np.zeros(k), np.zeros((h, k))), floats[1], exact)
+
+
+@dataclasses.dataclass(frozen=True)
+class Within:
+    """A `system` and a `factor` (k, r) in the coordinates of a subspace; `exact`: nothing was rounded on the way."""
+
+    system: System
+    factor: Float[np.ndarray, "k r"]
+    exact: bool
 
 
 def carrier(system: System, factor: Float[np.ndarray, "d r"]) -> Carrier:
@@ -62,7 +80,7 @@ def carrier(system: System, factor: Float[np.ndarray, "d r"]) -> Carrier:
         wider = span.hstack(*(m * span for m in exact_maps))
         echelon, pivots = wider.transpose().rref()
         if len(pivots) == size:
-            return Carrier(_orthonormal(echelon, size), near=close < size)
+            return Carrier(_whole_rows(_rows(echelon, size)).T, near=close < size)
         size = len(pivots)
         span = _rows(echelon, size).transpose()
     return Carrier(np.eye(d), near=True)
@@ -73,8 +91,11 @@ def _rows(echelon: Exact, count: int) -> Exact:
     return echelon.extract(list(range(count)), list(range(echelon.shape[1])))
 
 
-def _orthonormal(echelon: Exact, count: int) -> np.ndarray:
-    return np.linalg.qr(to_float(_rows(echelon, count)).T)[0]
+def _whole_rows(rows: Exact) -> np.ndarray:
+    """The rows without denominators, so that floats hold them unless they are long."""
+    listed = [list(row) for row in rows.to_list()]
+    cleared = [[x * math.lcm(*(int(y.denominator) for y in row)) for x in row] for row in listed]
+    return np.array([[float(x) for x in row] for row in cleared])
 
 
 def _close(maps: list[np.ndarray], factor: np.ndarray) -> int:

@@ -26,6 +26,7 @@ from .theorem_b import theorem_b
 from .theorem_d import theorem_d
 from .theorem_e import small_start, theorem_e
 
+VALUE = "V = eta I"
 GROWING = (Regime.EXPONENTIAL, Regime.POLYNOMIAL)
 BLOWING = (Regime.BLOW_UP, Regime.ZERO_OR_BLOW_UP)
 
@@ -52,8 +53,9 @@ def classify_covariance(
     if factor is not None:
         carried = carrier(system, factor)
         if carried.basis.shape[1] < system.dim:
-            smaller, inside = carried.within(system, factor)
-            return _lifted(classify_covariance(smaller, inside, budget=budget, seed=seed), carried.basis)
+            inside = carried.within(system, factor)
+            found = classify_covariance(inside.system, inside.factor, budget=budget, seed=seed)
+            return _lifted(found if inside.exact else _rounded(found), carried.basis)
     exact = ExactSystem(system)
     tried: list[Attempt] = []
     for theorem in _theorems(system, exact, factor):
@@ -186,6 +188,16 @@ def beside_existence(finding: Finding, excluded: str) -> Finding:
         reason = f"{finding.regime} so far ({finding.reason}); nothing excludes a later blow-up in a slower direction"
         return Finding(Regime.UNDETERMINED, Basis.UNDETERMINED, EVIDENCE, rate=finding.rate, reason=reason)
     return finding
+
+
+def _rounded(found: Classified) -> Classified:
+    """What was `found` of matrices that were rounded: equalities that were decided for them say nothing."""
+    if found.finding.basis is not Basis.THEOREM or not any(
+        h.exact and h.name != VALUE for h in found.finding.hypotheses
+    ):
+        return found
+    reason = "within its invariant subspace a hypothesis of the theorem is decided by rounding"
+    return Classified(Finding(Regime.UNDETERMINED, Basis.UNDETERMINED, EVIDENCE, reason=reason), found.tried)
 
 
 def _lifted(found: Classified, basis: np.ndarray) -> Classified:

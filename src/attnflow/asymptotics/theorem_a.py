@@ -94,6 +94,9 @@ def _detectable(system: System, factor: np.ndarray | None, hypotheses: tuple[Hyp
         return Trial(Attempt(str(THEOREM_A), (*hypotheses, counted)))
     if factor is not None and factor.shape[1] < system.dim:
         return singular_start(system, factor, place.counts, hypotheses)
+    if place.exact:
+        counted = Hypothesis("eigenvalues of A counted beside the imaginary axis", Held.HOLDS, place.gap, exact=True)
+        hypotheses = (*hypotheses, counted)
     count = place.counts.right
     slow = place.counts.on > 0
     finding = Finding(

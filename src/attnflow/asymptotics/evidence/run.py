@@ -55,8 +55,8 @@ def long_run(
     if basis.shape[1] == system.dim:
         found = evidence_of(orbit_of(SystemDynamics(system), start, budget, [] if roots is None else roots))
     else:
-        smaller, inside = carried.within(system, start)
-        found = in_space(evidence_of(orbit_of(SystemDynamics(smaller), inside, budget, [])), basis)
+        inside = carried.within(system, start)
+        found = in_space(evidence_of(orbit_of(SystemDynamics(inside.system), inside.factor, budget, [])), basis)
     if found.cov_limit is None:
         return found
     equilibrium = polish(system, found.cov_limit)
