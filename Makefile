@@ -36,7 +36,7 @@ contracts: $(TOOLS) ## import-linter: which room may import which
 	$(BIN)/lint-imports --no-logo
 
 pytest: $(TOOLS) ## the tests; ARGS="-k blow_up" for some of them
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(ARGS)
 
 bench: $(TOOLS) ## the benchmark table; ARGS passes options
 	$(BIN)/python -m benchmarks $(ARGS)

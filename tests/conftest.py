@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -9,6 +10,24 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # `oracles` and `golden` import the same way under every import mode
+
+
+MAPPED_REGIONS = Path("/proc/self/maps")
+MANY_REGIONS = 20_000
+"""Linux allows a process 65,530 mapped regions; past them the compiler of JAX dies with a segmentation fault."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_functions_are_let_go():
+    """Every compiled function keeps some mapped regions for as long as JAX holds it in a cache."""
+    yield
+    jax = sys.modules.get("jax")
+    if jax is not None and MAPPED_REGIONS.exists():
+        with MAPPED_REGIONS.open() as regions:
+            many = sum(1 for _ in regions) > MANY_REGIONS
+        if many:
+            jax.clear_caches()
+            gc.collect()
 
 
 @pytest.fixture
