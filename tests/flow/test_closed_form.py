@@ -6,6 +6,7 @@ in skew ones.
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -245,3 +246,37 @@ def test_a_double_pair_on_the_imaginary_axis_does_not_stop_a_long_run():
     replay = run.verify()
     assert run.status == "reached_end"
     assert replay.cov_error < 1e-7
+
+
+def test_a_blow_up_that_rounding_alone_makes_is_not_called_a_theorem():
+    # the start is an eigenvector of eigenvalue -1: the exact flow decays for ever, beside a direction that grows
+    A, start = np.array([[-1.0, 0.0], [-9.0, 2.0]]), np.array([1.0, 3.0])
+    assert np.array_equal(A @ start, -start)
+    model = af.Transformer(attention=af.SoftmaxAttention(B=np.eye(2), V=0.01), feedforward=af.Affine(A=A))
+    run = af.simulate(model, af.Gaussian.from_factor(np.zeros(2), start), [1.0, 40.0])
+    assert run.blow_up is None or (run.blow_up.basis == "numerical" and run.blow_up.lower < 1.0)
+    assert "numerical" in run.statements.get("blow_up", "numerical")
+
+
+def test_a_blow_up_in_a_direction_that_the_start_hardly_has_is_bracketed():
+    A, small = np.array([[-1.0, 0.0], [-9.0, 2.0]]), 1e-6
+    model = af.Transformer(attention=af.SoftmaxAttention(B=np.eye(2), V=0.01), feedforward=af.Affine(A=A))
+    start = af.Gaussian.from_factor(np.zeros(2), np.array([[1.0, 0.0], [3.0, small]]))
+    end = af.simulate(model, start, [40.0]).blow_up
+    assert end is not None
+    assert end.basis == "theorem"
+
+    def top(t: float) -> float:  # 50 digits: lambda_max(L^T N(t) L), S = 0.02 I
+        with mpmath.workdps(50):
+
+            def moved(s):
+                return mpmath.matrix([[mpmath.e**-s, 0], [3 * (mpmath.e**-s), small * mpmath.e ** (2 * s)]])
+
+            gain = mpmath.matrix(2, 2)
+            for i in range(2):
+                for j in range(2):
+                    gain[i, j] = mpmath.quad(lambda s, i=i, j=j: 0.02 * (moved(s).T * moved(s))[i, j], [0, t / 2, t])
+            return max(mpmath.eigsy(gain, eigvals_only=True))
+
+    assert top(end.lower) < 1 < top(end.upper)
+    assert end.upper - end.lower < 1e-6 * end.estimate

@@ -32,6 +32,8 @@ from .riccati import (
 )
 
 STATEMENT = "Theorem B: the first time at which lambda_max(L0^T N(t) L0) = 1 (docs/theory/closed-form.md)"
+ROUNDED = "numerical: a crossing that a rounding error of the start moves by more than its hundredth part"
+LARGEST_BLUR = 0.01
 CONDITION_LIMIT = 1e4
 LARGEST_FACTOR = 1e150
 EPS = float(np.finfo(np.float64).eps)
@@ -107,19 +109,21 @@ class Propagator:
 class March:
     """A factor on its way: where it is, and why it stopped.
 
-    `shrink` is the product C_1 C_2 ... of the Cholesky factors of all steps so far: I - L0^T N(t) L0 = shrink shrink^T.
+    `shrink` is the product C_1 C_2 ... of the Cholesky factors of all steps so far: I - L0^T N(t) L0 = shrink shrink^T
+    with the factor L0 = `origin` at time 0.
     """
 
     t: float
     factor: np.ndarray
     shrink: np.ndarray
+    origin: np.ndarray
     blow_up: BlowUp | None = None
     overflow: bool = False
 
     @staticmethod
     def start(factor: np.ndarray, t: float = 0.0) -> March:
         """The march at time `t` from a factor (d, r)."""
-        return March(t, factor, np.eye(factor.shape[1]))
+        return March(t, factor, np.eye(factor.shape[1]), factor)
 
 
 def march(propagator: Propagator, start: March, end: float, visit: Callable[[float, np.ndarray], None]) -> March:
@@ -165,7 +169,7 @@ def _certified_step(propagator: Propagator, place: March, h: float, slack: float
     if not np.abs(factor).max(initial=0.0) < LARGEST_FACTOR:
         return dataclasses.replace(place, overflow=True)
     with np.errstate(over="ignore", invalid="ignore"):
-        return March(place.t + h, factor, place.shrink @ root)
+        return March(place.t + h, factor, place.shrink @ root, place.origin)
 
 
 def _cross(propagator: Propagator, place: March, h: float, slack: float) -> March:
@@ -202,7 +206,8 @@ def _bracket(propagator: Propagator, place: March, safe: float, crossing: float)
 
     At the crossing, v^T (I - L0^T N L0) v = 0 for a unit v, and a relative error e of the start moves the time by at
     most e / (v^T L0^T e^{A^T t} S e^{At} L0 v): the slope of the local problem times |w|^2 / |v|^2 for the local vector
-    w = shrink^T v.
+    w = shrink^T v. An error in a direction that the start does not have counts with N itself, which may have grown far
+    beyond L0^T N L0; where it can move the time by much, rounding decides whether there is a blow-up at all.
     """
     moved, gain, _ = propagator.step(place.factor, crossing, 0.0)
     w = np.linalg.eigh(0.5 * (gain + gain.T))[1][:, -1]
@@ -210,9 +215,23 @@ def _bracket(propagator: Propagator, place: March, safe: float, crossing: float)
     known = bool(np.all(np.isfinite(place.shrink)) and np.all(place.shrink.diagonal()))
     stretch = float(np.sum(np.square(np.linalg.solve(place.shrink.T, w)))) if known else np.inf
     end = place.t + crossing
-    blur = 16 * EPS * (4 + place.factor.shape[1] + propagator.norm * end) * stretch / slope if slope > 0 else np.inf
+    error = 4 * EPS * (4 + place.factor.shape[1] + propagator.norm * end)
+    moved_by = (4 * error + (_new_directions(propagator, place, w, end, error) if known else 0.0)) * stretch
+    blur = moved_by / slope if slope > 0 else np.inf
+    decided = blur <= LARGEST_BLUR * end
     blur = min(blur, end) + 8 * EPS * end
-    return BlowUp(place.t + safe - blur, end + blur, end, Basis.THEOREM, STATEMENT)
+    basis, statement = (Basis.THEOREM, STATEMENT) if decided else (Basis.NUMERICAL, ROUNDED)
+    return BlowUp(max(place.t + safe - blur, 0.0), end + blur, end, basis, statement)
+
+
+def _new_directions(propagator: Propagator, place: March, w: np.ndarray, end: float, error: float) -> float:
+    """What a relative `error` of the start in any direction changes v^T L0^T N L0 v by, for the unit v along w."""
+    with np.errstate(all="ignore"):
+        v = np.linalg.solve(place.shrink.T, w)
+        gramian, size = propagator.gramian(end), error * float(np.linalg.norm(place.origin))
+        grown = gramian @ (place.origin @ (v / np.linalg.norm(v)))
+        change = size * float(np.linalg.norm(grown)) + size**2 * float(np.linalg.norm(gramian))
+    return change if np.isfinite(change) else np.inf
 
 
 def blow_up_beyond(propagator: Propagator, place: March, *, limit: int = 400) -> BlowUp | None:

@@ -82,7 +82,7 @@ def _covariances(
             cov = shifted.cov(stop) if far and shifted is not None else None
             if cov is not None:
                 leg.statements["cov"] = LONG
-                place = March(stop, top_factor(cov, start.factor.shape[1]), place.shrink)
+                place = March(stop, top_factor(cov, start.factor.shape[1]), place.shrink, start.factor)
                 found.append((time, place.factor))
                 continue
             if ts is None:
@@ -104,7 +104,7 @@ def _covariances(
         return found
     leg.status = Status.OVERFLOW if place.overflow else Status.BLOW_UP
     leg.blow_up = None if place.blow_up is None else place.blow_up.later(start.t)
-    leg.statements["blow_up"] = STATEMENT
+    leg.statements["blow_up"] = STATEMENT if place.blow_up is None else place.blow_up.statement
     return found
 
 
