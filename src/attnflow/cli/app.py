@@ -40,14 +40,19 @@ def _root(
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(help="The problem file to write.")] = Path("problem.toml"),
+    path: Annotated[
+        Path | None, typer.Argument(help="The problem file to write (problem.toml); with --steer a folder (steering).")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    steer: Annotated[bool, typer.Option("--steer", help="Write examples for `attnflow steer` instead.")] = False,
 ) -> None:
     """Write a commented problem file to start from."""
     with leaving_at_once():
-        from .init import init as command
+        from .init import init, init_steering
 
-    raise typer.Exit(command(path, force=force))
+    if steer:
+        raise typer.Exit(init_steering(Path("steering") if path is None else path, force=force))
+    raise typer.Exit(init(Path("problem.toml") if path is None else path, force=force))
 
 
 @app.command()
@@ -138,6 +143,45 @@ def classify(
         command(
             problem, every_start=every_start, budget=budget, seed=seed, plot=plot, basin=basin, as_json=json,
             latex=latex, strict=strict,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def steer(
+    origin: Annotated[Path, typer.Option("--from", help="Where to start: a TOML file with a Gaussian.")],
+    target: Annotated[Path, typer.Option("--to", help="Where to go: another one, of the same rank.")],
+    time: Annotated[float, typer.Option(help="The depth T at which the target is to be reached.")] = 1.0,
+    method: Annotated[str | None, typer.Option(help="rotation (default), constant, mccann or paper.")] = None,
+    constrain: Annotated[
+        str | None, typer.Option(help="attention-only, time-invariant or least-energy: found by optimisation.")
+    ] = None,
+    fixed: Annotated[
+        Path | None, typer.Option("--with", help="The parameters that --constrain fixes: a TOML file with A, B, V, b.")
+    ] = None,
+    layers: Annotated[int | None, typer.Option(help="Compile the plan into so many residual layers.")] = None,
+    scheme: Annotated[str | None, typer.Option(help="How they are made: exponential (default) or euler.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the plan to this NetCDF file (.nc).")] = None,
+    export: Annotated[Path | None, typer.Option(help="Write the layers (64) to this file (.safetensors).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw path, controls and errors (.png, .pdf, .svg).")] = None,
+    json: Json = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 when the target is missed.")] = False,
+    seed: Annotated[int, typer.Option(help="The seed of sampled tokens and of an optimisation.")] = 0,
+    budget: Annotated[float | None, typer.Option(help="Seconds for an optimisation (60).")] = None,
+    rtol: Annotated[float | None, typer.Option(help="Smaller variances, relatively, count as zero (d eps).")] = None,
+) -> None:
+    """Controls that take one Gaussian to another in finite time; exact, or the best under a constraint."""
+    with leaving_at_once():
+        enable_cache()
+        from .steer import Outputs
+        from .steer import steer as command
+
+    options = {name: value for name, value in dict(budget=budget, rtol=rtol).items() if value is not None}
+    outputs = Outputs(out=out, export=export, plot=plot, json=json)
+    raise typer.Exit(
+        command(
+            origin, target, outputs, time=time, method=method, constrain=constrain, fixed=fixed, layers=layers,
+            scheme=scheme, strict=strict, seed=seed, options=options,
         )
     )  # fmt: skip
 

@@ -7,9 +7,9 @@ class ExitCode(enum.IntEnum):
     """How a command ended.
 
     DONE: with a result, a blow-up or an overflow included. USAGE: unknown options (from Typer). BAD_INPUT: a file, a
-    number or an output path breaks a rule. NOT_FINISHED: the budget of steps was used up, or an iteration did not
-    converge. UNDETERMINED: under --strict, what was asked could not be decided. DIFFERS: a reproduction or a
-    self-check gave other numbers. INTERRUPTED: by Ctrl-C.
+    number or an output path breaks a rule. NOT_FINISHED: the budget of steps or seconds was used up, or an iteration
+    did not converge. UNDETERMINED: under --strict, what was asked could not be decided, or a target was missed.
+    DIFFERS: a reproduction or a self-check gave other numbers. INTERRUPTED: by Ctrl-C.
     """
 
     DONE = 0

@@ -7,18 +7,21 @@ import numpy as np
 from .._linalg import LowRank, Operator
 from .._types import AnyArray
 from ..measures.gaussian import Gaussian
+from ..moments.activation import Activation
 from ..transformer.block import Transformer
 from ..transformer.depth import Depth, Function, Interpolated, Model, Piecewise
-from ..transformer.feedforward import Affine
+from ..transformer.feedforward import Affine, FeedForward
 from ..transformer.finite_softmax import FiniteSoftmaxAttention
 from ..transformer.l2 import L2Attention
 from ..transformer.layer import AbstractAttention, AbstractLayer
 from ..transformer.linear import LinearAttention
 from ..transformer.masked import MaskedAttention
+from ..transformer.mlp import MLP
 from ..transformer.multihead import MultiHeadAttention
 from ..transformer.sigmoid import SigmoidAttention
 from ..transformer.sinkhorn import SinkhornAttention
 from ..transformer.softmax import SoftmaxAttention
+from .activations import ACTIVATIONS
 
 Json: TypeAlias = dict[str, Any]
 
@@ -29,7 +32,7 @@ def describe(model: Model) -> Json:
     A `Depth.function` becomes {"kind": "function", "repr": ...} and a layer that this version does not know
     {"kind": "unknown", "repr": ...}: they can be read by a person but not rebuilt.
     """
-    if type(model) in _KINDS:
+    if type(model) in _KINDS and _is_known(model):
         kind = _KINDS[type(model)]
         return {"kind": kind, **{name: _value(getattr(model, name)) for name in _PARAMETERS[kind][1]}}
     match model:
@@ -46,6 +49,11 @@ def describe(model: Model) -> Json:
             return {"kind": "function", "repr": repr(model.function)}
         case _:
             return {"kind": "unknown", "repr": repr(model)}
+
+
+def _is_known(model: Model) -> bool:
+    """Whether the activation of a feed-forward has a name, so that it can be read back."""
+    return not isinstance(model, FeedForward | MLP) or type(model.activation) in _ACTIVATION_NAMES
 
 
 def _nested(model: MultiHeadAttention | MaskedAttention) -> Json:
@@ -111,16 +119,20 @@ def _transformer(description: Json) -> Transformer | None:
     return Transformer(attention=known or None, feedforward=feedforward)
 
 
-def _value(value: Operator | float | None) -> Any:
-    """A parameter: a LowRank as its factors, an array as lists, a number or None as it is."""
+def _value(value: Operator | Activation | float | None) -> Any:
+    """A parameter: a LowRank as its factors, an activation by name, an array as lists, a number or None as it is."""
     if isinstance(value, LowRank):
         return {"left": _array(value.left), "right": _array(value.right)}
+    if isinstance(value, Activation):
+        return {"activation": _ACTIVATION_NAMES[type(value)]}
     return value if value is None or isinstance(value, int | float) else _array(value)
 
 
 def _read_value(data: Any) -> Any:
     if isinstance(data, dict) and "left" in data:
         return LowRank(_read(data["left"]), _read(data["right"]))
+    if isinstance(data, dict) and "activation" in data:
+        return ACTIVATIONS[data["activation"]]()
     return data if data is None or isinstance(data, int | float) else _read(data)
 
 
@@ -143,5 +155,8 @@ _PARAMETERS: dict[str, tuple[type[AbstractLayer], tuple[str, ...]]] = {
     "linear": (LinearAttention, _BILINEAR),
     "finite_softmax": (FiniteSoftmaxAttention, ("B", "V", "n", "query_bias", "value_bias", "self_key")),
     "affine": (Affine, ("A", "b")),
+    "feedforward": (FeedForward, ("A", "b", "activation")),
+    "mlp": (MLP, ("W1", "b1", "W2", "b2", "activation")),
 }
 _KINDS: dict[type, str] = {layer: kind for kind, (layer, _) in _PARAMETERS.items()}
+_ACTIVATION_NAMES: dict[type, str] = {activation: name for name, activation in ACTIVATIONS.items()}

@@ -100,16 +100,7 @@ class AttentionTable(_Table):
 
     @model_validator(mode="after")
     def _keys_of_its_kind(self) -> "AttentionTable":
-        known = KEYS[self.kind]
-        foreign = [name for name in self.model_fields_set if name not in known and getattr(self, name) is not None]
-        if foreign:
-            raise BadInput(
-                f'`{FIELD}.{foreign[0]}` does not belong to kind = "{self.kind}" (known: {", ".join(known)}); '
-                "remove it or change the kind."
-            )
-        missing = [name for name in REQUIRED.get(self.kind, ()) if getattr(self, name) is None]
-        if missing:
-            raise BadInput(f'`{FIELD}.{missing[0]}` is missing: kind = "{self.kind}" needs it; add it.')
+        _require_keys(self, KEYS[self.kind], REQUIRED.get(self.kind, ()))
         if self.positions is not None and not self.masked:
             raise BadInput(f"`{FIELD}.positions` belongs to a mask: add masked = true or remove it.")
         if self.kind in ("softmax", "sinkhorn", "sigmoid", "linear"):
@@ -123,6 +114,20 @@ class AttentionTable(_Table):
             raise BadInput(f"`{FIELD}` must have either `B` or both `Q` and `K`: {found} was found.")
         if self.B is not None and self.scale is not None:
             raise BadInput(f"`{FIELD}.scale` belongs to `Q` and `K`: `B` was found; multiply `B` by it instead.")
+
+
+def _require_keys(table: "AttentionTable | FeedforwardTable", known: tuple[str, ...], needed: tuple[str, ...]) -> None:
+    """Raise BadInput unless the `table` has the `needed` keys of its kind, and no others than the `known` ones."""
+    given = [name for name in type(table).model_fields if getattr(table, name) is not None]
+    foreign = [name for name in given if name not in known and name in table.model_fields_set]
+    if foreign:
+        raise BadInput(
+            f'`{FIELD}.{foreign[0]}` does not belong to kind = "{table.kind}" (known: {", ".join(known)}); '
+            "remove it or change the kind."
+        )
+    missing = [name for name in needed if name not in given]
+    if missing:
+        raise BadInput(f'`{FIELD}.{missing[0]}` is missing: kind = "{table.kind}" needs it; add it.')
 
 
 _EVERY = ("kind", "V", "value_bias", "masked", "positions")
@@ -141,11 +146,23 @@ REQUIRED: dict[str, tuple[str, ...]] = {"l2": ("Q", "K"), "multihead": ("Q", "K"
 
 
 class FeedforwardTable(_Table):
-    """`[model.feedforward]`: the velocity A x + b."""
+    """`[model.feedforward]`: the velocity A x + b, s(A x + b) or W2 s(W1 x + b1) + b2 with an activation s."""
 
-    kind: Literal["affine"] = "affine"
-    A: Matrix
+    kind: Literal["affine", "relu", "gelu", "tanh_gelu", "tanh", "silu", "erf", "mlp"] = "affine"
+    A: Matrix | None = None
     b: Vector | None = None
+    W1: Rows | None = None
+    b1: Vector | None = None
+    W2: Rows | None = None
+    b2: Vector | None = None
+    activation: Literal["relu", "gelu", "tanh_gelu", "tanh", "silu", "erf"] | None = None
+
+    @model_validator(mode="after")
+    def _keys_of_its_kind(self) -> "FeedforwardTable":
+        two_layers = self.kind == "mlp"
+        known = ("kind", "W1", "b1", "W2", "b2", "activation") if two_layers else ("kind", "A", "b")
+        _require_keys(self, known, ("W1", "W2", "activation") if two_layers else ("A",))
+        return self
 
 
 class ModelTable(_Table):

@@ -1,0 +1,1 @@
+"""PyTorch modules; the only room that imports torch (extra `networks`)."""

@@ -1,0 +1,1 @@
+"""Steering under constraints: parameters that are given, constant or cheap; found by optimisation through the flow."""
