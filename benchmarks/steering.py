@@ -15,6 +15,7 @@ from .report import Row
 
 PAIRS = 1000
 EXACT = 1e-9
+CLOSE = 1e-8
 CONDITION = 1e4
 SECONDS = 2.0
 METHODS = (af.Rotation(), af.ConstantControls(), af.McCann())
@@ -60,7 +61,7 @@ def _errors(method: af.Rotation | af.ConstantControls | af.McCann | af.PaperCons
         ]  # fmt: skip
     return [
         Row(f"{name}: largest error, condition < {CONDITION:g}", max(below), EXACT, at_least=False, detail=detail),
-        Row("  ... condition to 1e8", max(above), EXACT, at_least=False,
+        Row("  ... condition to 1e8", max(above), CLOSE, at_least=False,
             detail=f"{len(above) - 1} pairs, worst direction {max(directions):.0e}"),
         Row("  ... plans that miss", missed, 0, at_least=False),
     ]  # fmt: skip

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._linalg import LowRank
     from .asymptotics.equilibria.equilibrium import Equilibrium
     from .asymptotics.regime import MeanRegime, Regime
+    from .doors import distances, moments
     from .doors.classify import classify
     from .doors.compare import compare
     from .doors.comparison import Comparison
@@ -24,21 +25,32 @@ if TYPE_CHECKING:
     from .doors.falsify import falsify
     from .doors.long_run import Verdict
     from .doors.mean_matching import mean_matching_bias
+    from .doors.network import Network, load_network
+    from .doors.network_study import NetworkStudy, network_study
+    from .doors.plan import Plan, PlanStatus
     from .doors.run import Run
     from .doors.simulate import simulate
+    from .doors.steer import steer
     from .doors.token_run import TokenRun
     from .flow.evolve import Trajectory, evolve
     from .flow.evolve_tokens import TokenTrajectory, evolve_tokens
     from .flow.outcome import Basis, BlowUp, Status
     from .measures.gaussian import Gaussian
     from .measures.tokens import Tokens
+    from .moments.by_quadrature import SiLU, Tanh, TanhGELU
+    from .moments.error_function import GELU, Erf
+    from .moments.relu import ReLU
+    from .reachability.constrained.constraints import AttentionOnly, LeastEnergy, RunningCost, TimeInvariant
+    from .reachability.constructions import ConstantControls, McCann, PaperConstruction, Rotation
+    from .reachability.obstruction import Reachability, reachable
     from .transformer.block import Transformer
     from .transformer.depth import Depth
-    from .transformer.feedforward import Affine
+    from .transformer.feedforward import Affine, FeedForward
     from .transformer.finite_softmax import FiniteSoftmaxAttention
     from .transformer.l2 import L2Attention
     from .transformer.linear import LinearAttention
     from .transformer.masked import MaskedAttention
+    from .transformer.mlp import MLP
     from .transformer.multihead import MultiHeadAttention
     from .transformer.sigmoid import SigmoidAttention
     from .transformer.sinkhorn import SinkhornAttention
@@ -47,30 +59,51 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Affine": "transformer.feedforward",
+    "AttentionOnly": "reachability.constrained.constraints",
     "BadInput": "_check",
     "Basis": "flow.outcome",
     "BlowUp": "flow.outcome",
     "Comparison": "doors.comparison",
+    "ConstantControls": "reachability.constructions",
     "Counterexample": "doors.falsification",
     "Depth": "transformer.depth",
     "Ensemble": "doors.ensemble",
     "Equilibrium": "asymptotics.equilibria.equilibrium",
+    "Erf": "moments.error_function",
     "Falsification": "doors.falsification",
+    "FeedForward": "transformer.feedforward",
     "FiniteSoftmaxAttention": "transformer.finite_softmax",
+    "GELU": "moments.error_function",
     "Gaussian": "measures.gaussian",
     "L2Attention": "transformer.l2",
+    "LeastEnergy": "reachability.constrained.constraints",
     "LinearAttention": "transformer.linear",
     "LowRank": "_linalg",
+    "MLP": "transformer.mlp",
     "MaskedAttention": "transformer.masked",
+    "McCann": "reachability.constructions",
     "MeanRegime": "asymptotics.regime",
     "MultiHeadAttention": "transformer.multihead",
     "NearMiss": "doors.falsification",
+    "Network": "doors.network",
+    "NetworkStudy": "doors.network_study",
+    "PaperConstruction": "reachability.constructions",
+    "Plan": "doors.plan",
+    "PlanStatus": "doors.plan",
+    "ReLU": "moments.relu",
+    "Reachability": "reachability.obstruction",
     "Regime": "asymptotics.regime",
+    "Rotation": "reachability.constructions",
     "Run": "doors.run",
+    "RunningCost": "reachability.constrained.constraints",
+    "SiLU": "moments.by_quadrature",
     "SigmoidAttention": "transformer.sigmoid",
     "SinkhornAttention": "transformer.sinkhorn",
     "SoftmaxAttention": "transformer.softmax",
     "Status": "flow.outcome",
+    "Tanh": "moments.by_quadrature",
+    "TanhGELU": "moments.by_quadrature",
+    "TimeInvariant": "reachability.constrained.constraints",
     "TokenRun": "doors.token_run",
     "TokenTrajectory": "flow.evolve_tokens",
     "Tokens": "measures.tokens",
@@ -85,36 +118,61 @@ _HOME = {
     "evolve_tokens": "flow.evolve_tokens",
     "falsify": "doors.falsify",
     "load": "doors.dataset",
+    "load_network": "doors.network",
     "mean_matching_bias": "doors.mean_matching",
+    "network_study": "doors.network_study",
+    "reachable": "reachability.obstruction",
     "simulate": "doors.simulate",
+    "steer": "doors.steer",
 }
 
 __all__ = [
+    "GELU",
+    "MLP",
     "Affine",
+    "AttentionOnly",
     "BadInput",
     "Basis",
     "BlowUp",
     "Comparison",
+    "ConstantControls",
     "Counterexample",
     "Depth",
     "Ensemble",
     "Equilibrium",
+    "Erf",
     "Falsification",
+    "FeedForward",
     "FiniteSoftmaxAttention",
     "Gaussian",
     "L2Attention",
+    "LeastEnergy",
     "LinearAttention",
     "LowRank",
     "MaskedAttention",
+    "McCann",
     "MeanRegime",
     "MultiHeadAttention",
     "NearMiss",
+    "Network",
+    "NetworkStudy",
+    "PaperConstruction",
+    "Plan",
+    "PlanStatus",
+    "ReLU",
+    "Reachability",
     "Regime",
+    "Rotation",
     "Run",
+    "RunningCost",
+    "SiLU",
     "SigmoidAttention",
     "SinkhornAttention",
     "SoftmaxAttention",
     "Status",
+    "Tanh",
+    "TanhGELU",
+    "TimeInvariant",
     "TokenRun",
     "TokenTrajectory",
     "Tokens",
@@ -124,15 +182,25 @@ __all__ = [
     "__version__",
     "classify",
     "compare",
+    "distances",
     "ensemble",
     "equilibria",
     "evolve",
     "evolve_tokens",
     "falsify",
     "load",
+    "load_network",
     "mean_matching_bias",
+    "moments",
+    "network_study",
+    "reachable",
     "simulate",
+    "steer",
 ]
+
+
+_MODULES = {"distances": "doors.distances", "moments": "doors.moments"}
+"""Public names that are whole modules."""
 
 
 def __getattr__(name: str) -> Any:
@@ -140,10 +208,14 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("attnflow")
-    if name not in _HOME:
+    if name not in _HOME and name not in _MODULES:
         raise AttributeError(f"module 'attnflow' has no attribute {name!r}")
     _prepare()
-    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    value: Any
+    if name in _MODULES:
+        value = importlib.import_module(f".{_MODULES[name]}", __name__)
+    else:
+        value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     globals()[name] = value
     return value
 

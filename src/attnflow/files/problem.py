@@ -14,11 +14,10 @@ from ..measures.gaussian import Gaussian
 from ..measures.tokens import Tokens
 from ..transformer.block import Transformer
 from ..transformer.depth import Depth, Model
-from ..transformer.feedforward import Affine
-from .heads import named, read_attention, require_dim
+from .forward import read_feedforward
+from .heads import named, read_attention
 from .schema import (
     DepthTable,
-    FeedforwardTable,
     ModelTable,
     SimulateTable,
     StartTable,
@@ -101,13 +100,8 @@ _FROM_TOKENS = {"points": "start.tokens", "Gaussian.from_tokens": "start.tokens"
 def _model(table: ModelTable, loc: tuple[str | int, ...], raw: dict[str, Any], dim: int) -> Transformer:
     heads = [read_attention(head, place((*loc, "attention", i), raw), dim) for i, head in enumerate(table.attention)]
     forward = table.feedforward
-    affine = None if forward is None else _feedforward(forward, place((*loc, "feedforward"), raw), dim)
-    return Transformer(attention=heads or None, feedforward=affine)
-
-
-def _feedforward(table: FeedforwardTable, name: str, dim: int) -> Affine:
-    require_dim(name, dim, A=table.A, b=table.b)
-    return Affine(A=table.A, b=table.b)
+    layer = None if forward is None else read_feedforward(forward, place((*loc, "feedforward"), raw), dim)
+    return Transformer(attention=heads or None, feedforward=layer)
 
 
 def _depth(table: DepthTable, models: list[Transformer]) -> Depth:
