@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .doors.compare import compare
     from .doors.comparison import Comparison
     from .doors.dataset import load
+    from .doors.departure import departure
+    from .doors.departure_result import Departure
     from .doors.ensemble import Ensemble, ensemble
     from .doors.equilibria import equilibria
     from .doors.falsification import Counterexample, Falsification, NearMiss
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from .doors.network import Network, load_network
     from .doors.network_study import NetworkStudy, network_study
     from .doors.plan import Plan, PlanStatus
+    from .doors.relu_defect import Defect, relu_defect
     from .doors.run import Run
     from .doors.simulate import simulate
     from .doors.steer import steer
@@ -66,6 +69,8 @@ _HOME = {
     "Comparison": "doors.comparison",
     "ConstantControls": "reachability.constructions",
     "Counterexample": "doors.falsification",
+    "Defect": "doors.relu_defect",
+    "Departure": "doors.departure_result",
     "Depth": "transformer.depth",
     "Ensemble": "doors.ensemble",
     "Equilibrium": "asymptotics.equilibria.equilibrium",
@@ -112,6 +117,7 @@ _HOME = {
     "Verdict": "doors.long_run",
     "classify": "doors.classify",
     "compare": "doors.compare",
+    "departure": "doors.departure",
     "ensemble": "doors.ensemble",
     "equilibria": "doors.equilibria",
     "evolve": "flow.evolve",
@@ -122,6 +128,7 @@ _HOME = {
     "mean_matching_bias": "doors.mean_matching",
     "network_study": "doors.network_study",
     "reachable": "reachability.obstruction",
+    "relu_defect": "doors.relu_defect",
     "simulate": "doors.simulate",
     "steer": "doors.steer",
 }
@@ -137,6 +144,8 @@ __all__ = [
     "Comparison",
     "ConstantControls",
     "Counterexample",
+    "Defect",
+    "Departure",
     "Depth",
     "Ensemble",
     "Equilibrium",
@@ -182,6 +191,7 @@ __all__ = [
     "__version__",
     "classify",
     "compare",
+    "departure",
     "distances",
     "ensemble",
     "equilibria",
@@ -194,6 +204,7 @@ __all__ = [
     "moments",
     "network_study",
     "reachable",
+    "relu_defect",
     "simulate",
     "steer",
 ]

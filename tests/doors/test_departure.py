@@ -54,7 +54,7 @@ def test_on_the_line_with_attention_the_limit_of_the_ratio_is_one():
 
 
 def test_the_rotation_is_enclosed_and_the_closure_is_nearer():
-    found = departure(TURN, ROUND, SMALL, n=1500, repeats=2)
+    found = departure(TURN, ROUND, SMALL, n=1000, repeats=2)
     slopes = found.identity.slopes()
     assert slopes["lower"] == pytest.approx(1 / np.sqrt(np.pi), rel=0.03)
     assert slopes["upper"] == pytest.approx(np.sqrt(0.5), rel=1e-3)
@@ -107,7 +107,7 @@ def test_heads_other_than_softmax_are_measured_by_clouds_even_on_the_line():
 
 def test_a_blow_up_of_the_gaussian_flow_ends_the_comparison_with_it():
     model = af.Transformer(
-        attention=af.SoftmaxAttention(B=[[0.1]], V=[[2.0]]), feedforward=FeedForward([[1.0]], activation=ReLU())
+        attention=af.SoftmaxAttention(B=[[0.1]], V=[[2.0]]), feedforward=FeedForward([[1.0]], [0.0], activation=ReLU())
     )
     found = departure(model, af.Gaussian.from_moments([0.0], [[1.0]]), [0.2, 3.0])
     assert found.flows["identity"].status == "blow_up"
@@ -123,8 +123,8 @@ def test_an_affine_layer_stays(rng):
 
 
 def test_it_can_be_written_read_and_drawn(tmp_path):
-    found = departure(TURN, ROUND, [0.0, 0.1, 0.2], n=200, repeats=1)
-    assert json.loads(json.dumps(found.to_dict()))["n"] == 200
+    found = departure(TURN, ROUND, [0.0, 0.1, 0.2], n=1000, repeats=1)
+    assert json.loads(json.dumps(found.to_dict()))["n"] == 1000
     found.save(tmp_path / "study.nc")
     import xarray as xr
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -19,6 +19,9 @@ from ..flow.outcome import Basis, BlowUp, Status
 from ..measures.tokens import Tokens
 from .run import Run
 from .token_run import TokenRun
+
+if TYPE_CHECKING:
+    from .plan import Plan
 
 JSON_SCHEMA = 1
 
@@ -70,17 +73,29 @@ def token_dict(run: TokenRun) -> dict[str, Any]:
     return {"schema_version": JSON_SCHEMA, **_token_head(run), "n": run.start.size, **listed}
 
 
-def load(path: str | os.PathLike[str]) -> Run | TokenRun:
-    """The run in a NetCDF file that `Run.save` or `TokenRun.save` wrote.
+def load(path: str | os.PathLike[str]) -> Run | TokenRun | Plan:
+    """The run or the plan in the NetCDF file `path` that `Run.save`, `TokenRun.save` or `Plan.save` wrote.
 
-    A model that is a function of depth cannot be restored: `model` is then None and `at` answers at stored times only.
+    A model that is a function of depth cannot be restored for a run: `model` is then None and `at` answers at stored
+    times only. A plan comes back with its exact controls.
+
     Raises BadInput when `path` is missing or not such a file.
     """
     dataset = read_dataset(path)
-    attributes = {name: _decoded(value) for name, value in dataset.attrs.items()}
+    attributes = {str(name): _decoded(value) for name, value in dataset.attrs.items()}
     kind = attributes.get("kind")
+    if kind == "plan":
+        from .plan_dataset import from_dataset
+
+        return from_dataset(dataset, attributes)
     if kind not in ("gaussian run", "token run"):
-        raise BadInput(f"`{path}` must hold a run: a {kind} was found; open it with xarray.open_dataset instead.")
+        raise BadInput(
+            f"`{path}` must hold a run or a plan: a {kind} was found; open it with xarray.open_dataset instead."
+        )
+    return _run(dataset, attributes, tokens=kind == "token run")
+
+
+def _run(dataset: xr.Dataset, attributes: dict[str, Any], *, tokens: bool) -> Run | TokenRun:
     blow_up = attributes["blow_up"]
     shared = {
         "status": Status(attributes["status"]),
@@ -93,7 +108,7 @@ def load(path: str | os.PathLike[str]) -> Run | TokenRun:
         "description": attributes["model"],
         "options": Options(**attributes["options"]),
     }
-    if kind == "token run":
+    if tokens:
         start = Tokens(dataset["start"].to_numpy())
         plain = {name: attributes[name] for name in _TOKEN_PLAIN}
         return TokenRun(tokens=dataset["tokens"].to_numpy(), start=start, **shared, **plain)

@@ -62,7 +62,10 @@ class Activation(eqx.Module):
 
     @abc.abstractmethod
     def variance(self, mean: Float[np.ndarray, " m"], deviation: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-        """Var s(z); for an analytic s and small deviations the sum of the squared coefficients has more digits."""
+        """Var s(z) for z of `mean` (m,) and standard `deviation` (m,).
+
+        For an analytic s and small deviations the sum of the squared coefficients has more digits.
+        """
 
     @abc.abstractmethod
     def covariance(self, one: Normal, two: Normal, correlation: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:

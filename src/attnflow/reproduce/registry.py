@@ -39,6 +39,12 @@ TARGETS = (
         module="attnflow.reproduce.alcalde2026.table1",
     ),
     Target(
+        name="alcalde2026/prop23",
+        title="Proposition 2.3: how fast ReLU tokens leave the Gaussian flow, and the bound",
+        checks="W_2 / (t bound) on the line, the rotation's slopes, 500 random systems, the hypotheses of Lemma 2.2",
+        module="attnflow.reproduce.alcalde2026.prop23",
+    ),
+    Target(
         name="castin2025/zero",
         title="Covariances that vanish in the cone of 2 x 2 matrices: softmax, L2, two heads, Sinkhorn",
         checks="limits, the common 1/t tail against its equation, the published stopping sizes, replays",
