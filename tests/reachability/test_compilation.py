@@ -7,11 +7,12 @@ import pytest
 from scipy.linalg import expm
 
 import attnflow as af
-from attnflow.reachability import residual
+from attnflow.reachability import tokens as token_room
 from attnflow.reachability.compilation import Scheme, compile_law, layer_depths, path_of
 from attnflow.reachability.law import Constant, Controls, Steps
 from attnflow.reachability.motion import follow
-from attnflow.reachability.residual import attended, gaussian_behind, images_behind, sampled_errors, tokens_behind
+from attnflow.reachability.residual import gaussian_behind, images_behind, tokens_behind
+from attnflow.reachability.tokens import attended, sampled_errors
 from oracles.quadrature import velocity_at_gaussian, velocity_on_tokens
 
 METHODS = (af.Rotation(), af.ConstantControls(), af.McCann(), af.PaperConstruction())
@@ -154,7 +155,7 @@ def test_tokens_move_by_the_sums_of_the_definition(rng):
 def test_averages_do_not_depend_on_the_blocks_nor_on_the_size_of_logits(block, rng, monkeypatch):
     from scipy.special import softmax
 
-    monkeypatch.setattr(residual, "BLOCK", block)
+    monkeypatch.setattr(token_room, "BLOCK", block)
     points, B = 5.0 * rng.normal(size=(37, 3)), 9.0 * rng.normal(size=(3, 3))
     wanted = softmax(points @ B.T @ points.T, axis=1) @ points
     np.testing.assert_allclose(attended(points, B), wanted, rtol=1e-11, atol=1e-11)

@@ -43,6 +43,12 @@ def test_it_refuses_before_any_work(constraint, message):
     assert time.monotonic() - begun < 2.0
 
 
+@pytest.mark.parametrize(("option", "value"), [("budget", 0.0), ("budget", np.inf), ("seed", -1), ("seed", 0.5)])
+def test_it_refuses_options_that_make_no_sense(option, value):
+    with pytest.raises(BadInput, match=f"`{option}` must be"):
+        planned(AttentionOnly(A=A), **{option: value})
+
+
 def test_given_parameters_that_blow_up_are_refused():
     with pytest.raises(BadInput, match="blows up"):
         planned(TimeInvariant(A=A, B=np.eye(2), V=np.eye(2)), horizon=50.0)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import attnflow as af
+from attnflow.reachability.errors import worst_direction
 from attnflow.reachability.law import Constant, Controls
-from attnflow.reachability.replay import replay, token_velocity, worst_direction
+from attnflow.reachability.replay import replay
+from attnflow.reachability.tokens import token_velocity
 
 
 def pair(rng, d: int, r: int):
@@ -74,11 +76,17 @@ def test_tokens_under_scores_are_those_of_the_token_flow(rng):
     assert found.tokens.cov_error == pytest.approx(np.linalg.norm(cov - goal) / np.linalg.norm(goal), rel=1e-5)
 
 
-def test_tokens_far_from_the_origin_keep_their_spread(rng):
-    start = af.Gaussian.from_factor(1e6 * np.ones(3), 0.01 * rng.normal(size=(3, 3)))
-    target = af.Gaussian.from_factor(-1e6 * np.ones(3), 0.01 * rng.normal(size=(3, 3)))
-    found = af.steer(start, target).replay(tokens=2000)
-    assert found.tokens.cov_error < 4.0 * found.tokens.cov_floor
+@pytest.mark.parametrize("far", [0.0, 1e6])
+def test_tokens_close_together_keep_their_spread_far_from_the_origin_too(far, rng):
+    """Without scores the tokens move affinely: the end of their sample covariance C is M C M^T."""
+    start = af.Gaussian.from_factor(far * np.ones(3), 0.01 * rng.normal(size=(3, 3)))
+    target = af.Gaussian.from_factor(-far * np.ones(3), 0.01 * rng.normal(size=(3, 3)))
+    plan = af.steer(start, target)
+    found = plan.replay(tokens=500, seed=4)
+    points = np.random.default_rng(4).normal(size=(500, 3)) @ np.asarray(start.factor).T
+    M, cov = plan.law.path.between(0.0, 1.0), np.asarray(target.cov)
+    error = np.linalg.norm(M @ np.cov(points.T, bias=True) @ M.T - cov) / np.linalg.norm(cov)
+    assert found.tokens.cov_error == pytest.approx(error, abs=1e-6)
     assert found.cov_error < 1e-9
 
 

@@ -17,8 +17,8 @@ from ..files.weights import read_weights, write_weights
 from ..measures.distances import bures_wasserstein
 from ..measures.gaussian import Gaussian
 from ..reachability.compilation import Scheme, compile_law
+from ..reachability.errors import cov_error, mean_error, worst_direction
 from ..reachability.law import Controls
-from ..reachability.replay import cov_error, mean_error, worst_direction
 from ..reachability.residual import gaussian_behind, tokens_behind
 from ..transformer.depth import Depth
 

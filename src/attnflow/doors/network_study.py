@@ -12,8 +12,8 @@ from .._check import BadInput
 from ..flow.leg import Progress
 from ..reachability.compilation import Scheme
 from ..reachability.law import Controls
-from ..reachability.replay import TokenReplay
-from ..reachability.residual import images_behind, sampled_errors
+from ..reachability.residual import images_behind
+from ..reachability.tokens import TokenReplay, sampled_errors
 from .network import Deviation, Network, compile_plan, whole
 from .plan import Plan
 from .progress import progress_bar

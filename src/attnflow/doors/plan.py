@@ -14,10 +14,11 @@ from .._check import BadInput, positive
 from ..flow.outcome import Basis
 from ..measures.gaussian import Gaussian
 from ..reachability.energy import Energy, conditioning, energy, largest_control
+from ..reachability.errors import cov_error, mean_error, worst_direction
 from ..reachability.law import AbstractLaw, Controls
 from ..reachability.motion import Motion
 from ..reachability.obstruction import Reachability
-from ..reachability.replay import Replay, cov_error, mean_error, replay, worst_direction
+from ..reachability.replay import Replay, replay
 from ..transformer.depth import Model
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..measures.distances import bures_wasserstein
 from ..measures.gaussian import Gaussian
+from ..reachability.errors import cov_error, mean_error
 from ..reachability.motion import Motion, follow
-from ..reachability.replay import cov_error, mean_error
 
 if TYPE_CHECKING:
     from ..report.steering import Errors

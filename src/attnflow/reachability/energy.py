@@ -11,7 +11,7 @@ import numpy as np
 from scipy.integrate import quad_vec
 
 from .law import AbstractLaw
-from .motion import Motion
+from .motion import Motion, velocity
 
 SAMPLES = 33
 SCALES = 5
@@ -39,12 +39,9 @@ def energy(law: AbstractLaw, motion: Motion, time: float) -> Energy:
     """
 
     def rate(t: float) -> np.ndarray:
-        A, B, V, b = (np.asarray(part) for part in law.controls(t))
-        mean, factor = motion.mean(t), motion.factor(t)
-        attended = factor @ (factor.T @ np.column_stack([B @ mean, B @ factor]))
-        moved = A @ np.column_stack([mean, factor]) + V @ (attended + np.column_stack([mean, 0.0 * factor]))
-        moved[:, 0] += b
-        return np.array([np.sum(np.square(part)) for part in (moved, V, A)])
+        controls = law.controls(t)
+        moved = velocity(controls, np.column_stack([motion.mean(t), motion.factor(t)]))
+        return np.array([np.sum(np.square(part)) for part in (moved, controls.V, controls.A)])
 
     total, error = np.zeros(3), np.zeros(3)
     for begin, stop in itertools.pairwise((0.0, *law.jumps, time)):

@@ -111,7 +111,7 @@ class Steps(AbstractLaw):
         xp = namespace(t)
         last = len(self.edges) - 2
         here = xp.clip(xp.searchsorted(self.edges, t, side="right") - 1, 0, last)
-        return Controls(*(part[here] for part in self.parameters))
+        return Controls(*(xp.asarray(part)[here] for part in self.parameters))
 
     @override
     def model(self) -> Model:

@@ -5,33 +5,16 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
 from scipy.integrate import DOP853
 
-from .._linalg import RankRule
 from ..measures.distances import bures_wasserstein
 from ..measures.gaussian import Gaussian
-from .law import AbstractLaw, Controls
+from .errors import cov_error, mean_error, worst_direction
+from .law import AbstractLaw
 from .motion import SMALLEST_RTOL, follow
+from .tokens import TokenReplay, sampled_errors, token_velocity
 
 TOKEN_EVALUATIONS = 3_000
-
-
-@dataclasses.dataclass(frozen=True)
-class TokenReplay:
-    """`n` tokens drawn from the start with `seed`, moved as tokens, against the moments of the target.
-
-    `mean_error` is relative to the larger of the target's mean and its standard deviation, `cov_error` to the target's
-    covariance (Frobenius). `mean_floor` and `cov_floor` are what drawing n tokens from the target itself gives in the
-    mean square.
-    """
-
-    n: int
-    seed: int
-    mean_error: float
-    cov_error: float
-    mean_floor: float
-    cov_floor: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,50 +69,12 @@ def _double(gaussian: Gaussian) -> Gaussian:
     return Gaussian(*(np.asarray(part, dtype=np.float64) for part in (gaussian.mean, gaussian.factor)))
 
 
-def mean_error(end: Gaussian, start: Gaussian, target: Gaussian) -> float:
-    """|mean of `end` - mean of `target`| over the largest of |mean|, the way from `start`, and sqrt(trace cov)."""
-    goal = np.asarray(target.mean)
-    scales = (goal, goal - np.asarray(start.mean), np.asarray(target.factor).ravel())
-    scale = max(float(np.linalg.norm(part)) for part in scales)
-    return float(np.linalg.norm(np.asarray(end.mean) - goal)) / (scale or 1.0)
-
-
-def cov_error(found: Float[np.ndarray, "d d"], wanted: Float[np.ndarray, "d d"]) -> float:
-    """|`found` - `wanted`|_F over |`wanted`|_F, absolute when that is zero."""
-    return float(np.linalg.norm(found - wanted)) / (float(np.linalg.norm(wanted)) or 1.0)
-
-
-def worst_direction(end: Gaussian, target: Gaussian, *, rtol: float | None = None) -> float:
-    """The largest |v^T (cov of `end` - cov of `target`) v| over v^T (cov of `target`) v for v in the range of it.
-
-    The range is that of the variances above `rtol` times the largest one, d eps if None.
-    """
-    left, sizes, _ = np.linalg.svd(np.asarray(target.factor, dtype=np.float64), full_matrices=False)
-    least = len(left) * RankRule if rtol is None else rtol
-    kept = np.square(sizes) > least * np.square(sizes).max(initial=0.0)
-    if not kept.any():
-        return 0.0
-    whitened = (left[:, kept] / sizes[kept]).T @ np.asarray(end.factor)
-    return float(np.linalg.norm(whitened @ whitened.T - np.eye(int(kept.sum())), 2))
-
-
 def _tokens(law: AbstractLaw, start: Gaussian, target: Gaussian, time: float, n: int, seed: int) -> TokenReplay | None:
     noise = np.random.default_rng(seed).normal(size=(n, start.rank))
     points = _moved(law, np.asarray(start.mean) + noise @ np.asarray(start.factor).T, time)
     if points is None:
         return None
-    cov, wanted = np.cov(points.T, bias=True).reshape(start.dim, start.dim), np.asarray(target.cov)
-    goal, trace = np.asarray(target.mean), float(np.trace(wanted))
-    scale = max(float(np.linalg.norm(goal)), np.sqrt(trace)) or 1.0
-    size = float(np.linalg.norm(wanted)) or 1.0
-    return TokenReplay(
-        n=n,
-        seed=seed,
-        mean_error=float(np.linalg.norm(points.mean(axis=0) - goal)) / scale,
-        cov_error=cov_error(cov, wanted),
-        mean_floor=float(np.sqrt(trace / n)) / scale,
-        cov_floor=float(np.sqrt((trace**2 + size**2) / n)) / size,
-    )
+    return sampled_errors(points, target, seed=seed)
 
 
 def _moved(law: AbstractLaw, points: np.ndarray, time: float) -> np.ndarray | None:
@@ -161,18 +106,3 @@ def _moved(law: AbstractLaw, points: np.ndarray, time: float) -> np.ndarray | No
 
 def _spread(points: np.ndarray) -> float:
     return 1e-8 * (float(points.std(axis=0).max(initial=0.0)) or float(np.abs(points).max(initial=0.0)) or 1.0)
-
-
-def token_velocity(controls: Controls, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
-    """The velocity of `points` (n, d) under softmax attention and the affine feed-forward of `controls`.
-
-    Source: :cite:alcalde2026, eq. (2.3) and (2.4).
-    """
-    A, B, V, b = (np.asarray(part) for part in controls)
-    if not B.any():
-        attended = np.broadcast_to(points.mean(axis=0), points.shape)
-    else:
-        logits = points @ B.T @ points.T
-        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-        attended = (weights @ points) / weights.sum(axis=1, keepdims=True)
-    return np.asarray(attended @ V.T + points @ A.T + b)

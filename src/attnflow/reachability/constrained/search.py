@@ -11,9 +11,9 @@ from jaxtyping import Float
 
 from ...measures.gaussian import Gaussian
 from ..constructions import McCann, Rotation
+from ..errors import cov_error, mean_error
 from ..law import AbstractLaw
 from ..motion import Followed, follow
-from ..replay import cov_error, mean_error
 from .fitting import EXACT, Fit, continued, finish, fit
 from .shooting import OutOfTime, Shooting
 from .warm import along, drawn, idle
