@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .asymptotics.equilibria.equilibrium import Equilibrium
     from .asymptotics.regime import MeanRegime, Regime
     from .doors import distances, moments
+    from .doors.beside import Beside, tokens_beside
     from .doors.classify import classify
     from .doors.compare import compare
     from .doors.comparison import Comparison
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from .doors.simulate import simulate
     from .doors.steer import steer
     from .doors.token_run import TokenRun
+    from .doors.trusted_depth import trusted_depth
+    from .doors.trusted_depth_result import TrustedDepth
     from .flow.evolve import Trajectory, evolve
     from .flow.evolve_tokens import TokenTrajectory, evolve_tokens
     from .flow.outcome import Basis, BlowUp, Status
@@ -65,6 +68,7 @@ _HOME = {
     "AttentionOnly": "reachability.constrained.constraints",
     "BadInput": "_check",
     "Basis": "flow.outcome",
+    "Beside": "doors.beside",
     "BlowUp": "flow.outcome",
     "Comparison": "doors.comparison",
     "ConstantControls": "reachability.constructions",
@@ -114,6 +118,7 @@ _HOME = {
     "Tokens": "measures.tokens",
     "Trajectory": "flow.evolve",
     "Transformer": "transformer.block",
+    "TrustedDepth": "doors.trusted_depth_result",
     "Verdict": "doors.long_run",
     "classify": "doors.classify",
     "compare": "doors.compare",
@@ -131,6 +136,8 @@ _HOME = {
     "relu_defect": "doors.relu_defect",
     "simulate": "doors.simulate",
     "steer": "doors.steer",
+    "tokens_beside": "doors.beside",
+    "trusted_depth": "doors.trusted_depth",
 }
 
 __all__ = [
@@ -140,6 +147,7 @@ __all__ = [
     "AttentionOnly",
     "BadInput",
     "Basis",
+    "Beside",
     "BlowUp",
     "Comparison",
     "ConstantControls",
@@ -187,6 +195,7 @@ __all__ = [
     "Tokens",
     "Trajectory",
     "Transformer",
+    "TrustedDepth",
     "Verdict",
     "__version__",
     "classify",
@@ -207,6 +216,8 @@ __all__ = [
     "relu_defect",
     "simulate",
     "steer",
+    "tokens_beside",
+    "trusted_depth",
 ]
 
 

@@ -79,6 +79,10 @@ def simulate(
         int | None, typer.Option(help="Not the continuous flow: so many residual layers x + step Gamma(x).")
     ] = None,
     step: Annotated[float | None, typer.Option(help="The step of the residual layers (default 1).")] = None,
+    with_tokens: Annotated[
+        int | None, typer.Option(help="Beside the Gaussian so many tokens, and their distances to it.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed that draws them (default: the file's, or 0).")] = None,
 ) -> None:
     """Move the Gaussian or the tokens of a problem file. What is given here goes before what the file says."""
     with leaving_at_once():
@@ -90,7 +94,10 @@ def simulate(
     asked |= dict(layers=layers, step=step)
     given = {name: value for name, value in asked.items() if value is not None}
     outputs = Outputs(out=out, plot=plot, animate=animate, json=json)
-    raise typer.Exit(command(problem, outputs, t1=t1, times=times, verify=verify, strict=strict, options=given))
+    tokens = (with_tokens, seed)
+    raise typer.Exit(
+        command(problem, outputs, t1=t1, times=times, verify=verify, strict=strict, options=given, tokens=tokens)
+    )
 
 
 @app.command()

@@ -10,12 +10,14 @@ from typing import Any, TypeAlias
 
 from .._atomic import check_writable
 from .._check import BadInput
+from ..doors.beside import TITLES, Beside
 from ..doors.run import Run
 from ..doors.simulate import simulate as flow
 from ..doors.token_run import TokenRun
 from ..doors.verify import TokenVerification, Verification
 from ..files.problem import Problem, read_problem
 from ..flow.outcome import Basis, Status
+from .beside import beside, beside_table, check_tokens
 from .clock import PICTURE, parse_times, picture_times
 from .codes import ExitCode
 from .output import PICTURES, emit_json, emit_tables, require_suffix, say
@@ -51,24 +53,26 @@ class Outputs:
 
 def simulate(
     path: Path, outputs: Outputs, *, t1: float | None, times: str | None, verify: bool, strict: bool,
-    options: Mapping[str, Any],
+    options: Mapping[str, Any], tokens: tuple[int | None, int | None] = (None, None),
 ) -> ExitCode:  # fmt: skip
     """Run the problem file `path` and write what `outputs` asks for.
 
-    `t1`, `times` and `options` go before what the file says. Raises BadInput, before any computation, when a file or
-    an output breaks a rule.
+    `t1`, `times` and `options` go before what the file says; `tokens` are the number of tokens beside a Gaussian and
+    their seed. Raises BadInput, before any computation, when a file or an output breaks a rule.
     """
     problem = read_problem(path)
     chosen = _options(problem, t1, times, options)
     _check_outputs(outputs)
+    check_tokens(problem, *tokens)
     run = flow(problem.model, problem.start, **chosen)
+    cloud = beside(run, *tokens, given="ts" in chosen)
     replay = run.verify() if verify and run.status is not Status.INTERRUPTED else None
     if outputs.out is not None:
-        _save(run, problem, outputs.out)
+        _save(run, cloud, problem, outputs.out)
     if outputs.plot is not None or outputs.animate is not None:
-        _draw(run, problem, chosen, outputs)
-    _print(run, replay, as_json=outputs.json)
-    return _code(run, replay, strict=strict)
+        _draw(run, cloud, problem, chosen, outputs)
+    _print(run, cloud, replay, as_json=outputs.json)
+    return _code(run, cloud, replay, strict=strict)
 
 
 def _options(problem: Problem, t1: float | None, times: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,16 +102,21 @@ def _check_outputs(outputs: Outputs) -> None:
             check_writable(file)
 
 
-def _save(run: Run | TokenRun, problem: Problem, path: Path) -> None:
+def _save(run: Run | TokenRun, cloud: Beside | None, problem: Problem, path: Path) -> None:
     from ..files.results import write_dataset
 
     dataset = run.to_dataset()
+    if cloud is not None:
+        dataset = dataset.merge(cloud.to_dataset())
+        dataset.attrs["tokens"] = json.dumps({"n": cloud.n, "seed": cloud.seed, "status": cloud.status.value})
     dataset.attrs |= {"title": json.dumps(problem.title), "problem_file": json.dumps(problem.text)}
     write_dataset(dataset, path)
     say(f"wrote {path}")
 
 
-def _draw(run: Run | TokenRun, problem: Problem, chosen: Mapping[str, Any], outputs: Outputs) -> None:
+def _draw(
+    run: Run | TokenRun, cloud: Beside | None, problem: Problem, chosen: Mapping[str, Any], outputs: Outputs
+) -> None:
     shown = run if isinstance(run, TokenRun) else _resolved(run, problem, chosen)
     if not shown.ts.size:
         say("nothing was drawn: no time was reached")
@@ -117,9 +126,17 @@ def _draw(run: Run | TokenRun, problem: Problem, chosen: Mapping[str, Any], outp
 
         bracket = None if run.blow_up is None else (run.blow_up.lower, run.blow_up.upper, run.blow_up.estimate)
         tokens = shown.tokens if isinstance(shown, TokenRun) else None
-        overview(
-            shown.ts, shown.mean, shown.cov, title=problem.title, blow_up=bracket, tokens=tokens, path=outputs.plot
-        )
+        if cloud is not None and cloud.ts.size:
+            from ..report.beside import overview_beside
+
+            overview_beside(
+                shown.ts, shown.mean, shown.cov, cloud.ts, cloud.distances, cloud.floors, titles=TITLES,
+                cloud=cloud.points, n=cloud.n, title=problem.title, blow_up=bracket, path=outputs.plot,
+            )  # fmt: skip
+        else:
+            overview(
+                shown.ts, shown.mean, shown.cov, title=problem.title, blow_up=bracket, tokens=tokens, path=outputs.plot
+            )
         say(f"wrote {outputs.plot}")
     if outputs.animate is not None:
         _animate(shown, outputs.animate)
@@ -153,15 +170,18 @@ def _last_picture(run: Run, chosen: Mapping[str, Any]) -> float:
     return max(asked, (1.0 - BEFORE_BLOW_UP) * run.blow_up.lower)
 
 
-def _print(run: Run | TokenRun, replay: Replay | None, *, as_json: bool) -> None:
+def _print(run: Run | TokenRun, cloud: Beside | None, replay: Replay | None, *, as_json: bool) -> None:
     if as_json:
-        emit_json(run.to_dict() | ({} if replay is None else {"verification": _listed(replay)}))
+        more = {} if replay is None else {"verification": _listed(replay)}
+        emit_json(run.to_dict() | more | ({} if cloud is None else {"tokens": cloud.to_dict()}))
     elif isinstance(run, TokenRun):
         emit_tables(token_summary(run, replay), moments(run))
     else:
-        emit_tables(summary(run, replay), moments(run))
+        emit_tables(summary(run, replay), moments(run), *([] if cloud is None else [beside_table(cloud)]))
     for note in run.notes:
         say(f"note: {note}")
+    if cloud is not None and cloud.status not in (Status.REACHED_END, run.status):
+        say(f"note: the tokens ended with status {cloud.status.value}")
     if run.status in REMEDIES:
         say(f"not finished: {REMEDIES[run.status]}")
 
@@ -170,9 +190,10 @@ def _listed(replay: Replay) -> dict[str, Any]:
     return {name: value for name, value in dataclasses.asdict(replay).items() if name != "ts"}
 
 
-def _code(run: Run | TokenRun, replay: Replay | None, *, strict: bool) -> ExitCode:
-    if run.status in CODES:
-        return CODES[run.status]
+def _code(run: Run | TokenRun, cloud: Beside | None, replay: Replay | None, *, strict: bool) -> ExitCode:
+    for status in (run.status, None if cloud is None else cloud.status):
+        if status in CODES:
+            return CODES[status]
     undetermined = run.blow_up is not None and run.blow_up.basis is Basis.UNDETERMINED
     if strict and (undetermined or (replay is not None and not replay.complete)):
         return ExitCode.UNDETERMINED

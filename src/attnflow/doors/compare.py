@@ -6,28 +6,22 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from .._check import BadInput, positive
 from .._types import ArrayLike
 from ..flow.leg import Progress
 from ..flow.outcome import Status
-from ..measures.distances import bures_wasserstein, sliced_wasserstein
 from ..measures.gaussian import Gaussian
-from ..measures.tokens import Tokens
 from ..transformer.depth import Model
 from ..transformer.masked import unmasked
+from .beside import bures_and_sliced, draw, least_scale, scale_of
 from .comparison import Comparison, Measured
 from .limit_trust import along
 from .progress import progress_bar
 from .run import Run
 from .simulate import simulate
 from .token_run import TokenRun
-
-DIRECTIONS = 128
-COLLAPSED, SMALLEST = 1e-3, 1e-100
-"""Errors are relative to the spread of the Gaussian, but to no less than a share of its largest size."""
 
 
 def compare(
@@ -77,7 +71,7 @@ def compare(
         with progress_bar(1.0, progress, words="tokens") as report:
             for count in counts:
                 for i in range(rounds):
-                    drawn = Tokens(_draw(start, count, seed=seed, round_=i))
+                    drawn = draw(start, count, seed=seed, round_=i)
                     tokens = simulate(model, drawn, rtol=rtol, progress=lambda done: None, **clock)
                     if tokens.status is Status.INTERRUPTED:
                         raise KeyboardInterrupt
@@ -90,33 +84,23 @@ def compare(
     return Comparison(run=run, measured=measured, tolerance=limit, seed=seed, repeats=rounds, trust=trust, model=model)
 
 
-def _draw(start: Gaussian, n: int, *, seed: int, round_: int) -> np.ndarray:
-    with jax.enable_x64(True):
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), n), round_)
-        return np.asarray(start.sample(n, key=key))
-
-
 def _measure(tokens: TokenRun, run: Run) -> Measured:
     """The errors of one sample at the times that both flows reached."""
     both = min(tokens.ts.size, run.ts.size)
     spread = np.sqrt(np.trace(run.cov[:both], axis1=1, axis2=2))
-    size = float(np.linalg.norm(run.mean[:both], axis=1).max(initial=0.0))
-    floor = max(COLLAPSED * max(float(spread.max(initial=0.0)), size), SMALLEST)
-    scale = np.maximum(spread, floor)
-    sizes = np.maximum(np.linalg.norm(run.cov[:both], axis=(1, 2)), floor**2)
+    scale = scale_of(run.mean[:both], spread)
+    sizes = np.maximum(np.linalg.norm(run.cov[:both], axis=(1, 2)), least_scale(run.mean[:both], spread) ** 2)
     gaussians = [Gaussian(run.mean[i], run.factor[i]) for i in range(both)]
+    places = [bures_and_sliced(tokens.tokens[i], g, float(scale[i])) for i, g in enumerate(gaussians)]
+    bures, sliced = np.array(places, dtype=np.float64).reshape(both, 2).T
     return Measured(
         status=tokens.status,
         evaluations=tokens.evaluations,
         trace=np.trace(tokens.cov, axis1=1, axis2=2),
         mean=np.linalg.norm(tokens.mean[:both] - run.mean[:both], axis=1) / scale,
         cov=np.linalg.norm(tokens.cov[:both] - run.cov[:both], axis=(1, 2)) / sizes,
-        bures=np.array([bures_wasserstein(tokens.gaussian(i), g) for i, g in enumerate(gaussians)]) / scale,
-        sliced=np.array(
-            [sliced_wasserstein(tokens.tokens[i], g, directions=DIRECTIONS) for i, g in enumerate(gaussians)]
-        )
-        * np.sqrt(run.start.dim)
-        / scale,
+        bures=bures,
+        sliced=sliced,
     )
 
 
