@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .doors.falsify import falsify
     from .doors.long_run import Verdict
     from .doors.mean_matching import mean_matching_bias
+    from .doors.mixture import mixture_defect, simulate_mixture
+    from .doors.mixture_run import MixtureRun
     from .doors.network import Network, load_network
     from .doors.network_study import NetworkStudy, network_study
     from .doors.plan import Plan, PlanStatus
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from .flow.evolve_tokens import TokenTrajectory, evolve_tokens
     from .flow.outcome import Basis, BlowUp, Status
     from .measures.gaussian import Gaussian
+    from .measures.mixture import Mixture
     from .measures.tokens import Tokens
     from .moments.by_quadrature import SiLU, Tanh, TanhGELU
     from .moments.error_function import GELU, Erf
@@ -92,6 +95,8 @@ _HOME = {
     "MaskedAttention": "transformer.masked",
     "McCann": "reachability.constructions",
     "MeanRegime": "asymptotics.regime",
+    "Mixture": "measures.mixture",
+    "MixtureRun": "doors.mixture_run",
     "MultiHeadAttention": "transformer.multihead",
     "NearMiss": "doors.falsification",
     "Network": "doors.network",
@@ -131,10 +136,12 @@ _HOME = {
     "load": "doors.dataset",
     "load_network": "doors.network",
     "mean_matching_bias": "doors.mean_matching",
+    "mixture_defect": "doors.mixture",
     "network_study": "doors.network_study",
     "reachable": "reachability.obstruction",
     "relu_defect": "doors.relu_defect",
     "simulate": "doors.simulate",
+    "simulate_mixture": "doors.mixture",
     "steer": "doors.steer",
     "tokens_beside": "doors.beside",
     "trusted_depth": "doors.trusted_depth",
@@ -169,6 +176,8 @@ __all__ = [
     "MaskedAttention",
     "McCann",
     "MeanRegime",
+    "Mixture",
+    "MixtureRun",
     "MultiHeadAttention",
     "NearMiss",
     "Network",
@@ -210,11 +219,13 @@ __all__ = [
     "load",
     "load_network",
     "mean_matching_bias",
+    "mixture_defect",
     "moments",
     "network_study",
     "reachable",
     "relu_defect",
     "simulate",
+    "simulate_mixture",
     "steer",
     "tokens_beside",
     "trusted_depth",

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import attnflow as af
+from attnflow.measures.mixture import Mixture
 from attnflow.moments import activated
 from attnflow.moments.activated import Activated
 from attnflow.moments.by_quadrature import SiLU, Tanh, TanhGELU
 from attnflow.moments.error_function import GELU, Erf
-from attnflow.moments.mixture import Mixture
 from attnflow.moments.relu import ReLU
 from golden import HERE
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.special import erf, ndtr
 
 import attnflow as af
-from attnflow.moments.mixture import Mixture
+from attnflow.measures.mixture import Mixture
 from golden import HERE
 
 CASES = {case["name"]: case for case in json.loads((HERE / "activations.json").read_text())["cases"]}

@@ -9,8 +9,9 @@ import numpy as np
 from .._check import BadInput, positive, real_array, require_shape
 from .._types import ArrayLike
 from ..measures.gaussian import Gaussian
+from ..measures.mixture import Mixture
 from ..moments.activation import Activation, require_activation
-from ..moments.mixture import Mixture, over_mixture
+from ..moments.mixture import over_mixture
 from ..moments.norm import layer_norm_moments, rms_norm_moments
 from ..moments.output import OutputMoments
 from ..moments.two_layer import two_layer_moments

@@ -44,7 +44,8 @@ class Plan:
     `law` holds the controls, `motion` the reference path, `time` is T, `method` names the construction or constraint.
     `reachability` says why the target can be reached; `notes` what else is worth knowing; `details` holds what an
     optimisation reports (empty for an exact construction). `leftover` is what becomes of the directions of the start
-    that count as zero: their variance at the end, relative to the target's covariance.
+    that count as zero: their variance at the end, relative to the target's covariance. `rounding` is about what an
+    integration of the controls in double precision loses, for controls that do not forgive errors (else 0).
 
     Source: :cite:alcalde2026, Thm. 3.2.
     """
@@ -61,6 +62,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
     leftover: float = 0.0
+    rounding: float = 0.0
 
     @functools.cached_property
     def model(self) -> Model:
@@ -85,8 +87,12 @@ class Plan:
     @property
     def status(self) -> PlanStatus:
         """Whether the reference path ends within `tolerance` of the target, in the mean and in every direction."""
-        worst = max(self.mean_error, self.cov_error, self.worst_direction, self.leftover)
-        return PlanStatus.REACHED if worst <= self.tolerance else PlanStatus.MISSED
+        return PlanStatus.REACHED if self.error <= self.tolerance else PlanStatus.MISSED
+
+    @property
+    def error(self) -> float:
+        """The largest of all relative errors that count for the status."""
+        return max(self.mean_error, self.cov_error, self.worst_direction, self.leftover, self.rounding)
 
     @property
     def reason(self) -> str:
@@ -97,6 +103,8 @@ class Plan:
         )
         if self.leftover > self.tolerance:
             error += f", {self.leftover:.1e} from directions of the start that count as zero"
+        if self.rounding > self.tolerance:
+            error += f", but about {self.rounding:.1e} once the controls are integrated in double precision"
         if self.status is PlanStatus.REACHED:
             return f"the target is reached: {error}"
         return f"the target is missed: {error}, above {self.tolerance:.1e}"
@@ -136,12 +144,17 @@ class Plan:
 
         `tokens` tokens drawn from the start with `seed` are moved as tokens, too (0: none).
 
-        Raises BadInput when `rtol` is not positive or `tokens` is negative.
+        Raises BadInput when `rtol` is not positive, `tokens` or `seed` is negative.
         """
         positive("rtol", rtol)
         if tokens < 0 or tokens != int(tokens):
             raise BadInput(f"`tokens` must be a whole number, at least 0: {tokens!r} was found.")
-        return replay(self.law, self.start, self.target, self.time, rtol=rtol, tokens=int(tokens), seed=seed)
+        if isinstance(seed, bool) or seed != int(seed) or seed < 0:
+            raise BadInput(f"`seed` must be a whole number, at least 0: {seed!r} was found.")
+        visible = self.reachability.tolerance
+        return replay(
+            self.law, self.start, self.target, self.time, rtol=rtol, tokens=int(tokens), seed=int(seed), visible=visible
+        )
 
     @functools.cached_property
     def worst_direction(self) -> float:
@@ -200,7 +213,7 @@ class Plan:
         """One line: status, method, size, time, error."""
         return (
             f"Plan({self.status.value} ({self.basis.value}), {self.method}, d = {self.start.dim}, rank "
-            f"{self.reachability.ranks[0]}, T = {self.time:g}, error {max(self.mean_error, self.cov_error):.1e})"
+            f"{self.reachability.ranks[0]}, T = {self.time:g}, error {self.error:.1e})"
         )
 
     def _inside(self, t: float) -> float:

@@ -93,7 +93,7 @@ def _cost(plan: Plan, *, chosen: bool) -> Cost:
         feedforward=energy.feedforward,
         conditioning=plan.conditioning,
         largest_control=plan.largest_control,
-        error=max(plan.mean_error, plan.cov_error, plan.worst_direction, plan.leftover),
+        error=plan.error,
         remark=REMARKS.get(plan.method, ""),
     )
 

@@ -32,7 +32,7 @@ FILE_NUMBERS = 4_000_000
 JSON_NUMBERS = 100_000
 """How many numbers the sampled controls may take; in large dimensions there are fewer depths."""
 
-_PLAIN = ("method", "time", "tolerance", "leftover")
+_PLAIN = ("method", "time", "tolerance", "leftover", "rounding")
 
 
 def to_dataset(plan: Plan) -> xr.Dataset:

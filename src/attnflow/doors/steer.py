@@ -14,6 +14,7 @@ from ..reachability.motion import AlongPath
 from ..reachability.obstruction import Reachability, reachable, visible_factor
 from ..reachability.paths import AbstractPath
 from .plan import Plan
+from .plan_notes import lost_to_rounding, sharpness, stiffness
 
 
 def steer(
@@ -83,18 +84,20 @@ def exact_plan(
     velocity = (np.asarray(target.mean, dtype=np.float64) - origin) / time
     path = method.path(one, two) if one.shape[1] else still(one)
     missing = leftover(path, start, one, target)
+    law, motion = method.law(path, time, velocity), AlongPath(path, time, origin, velocity)
     return Plan(
         start=start,
         target=target,
         time=time,
         method=type(method).__name__,
-        law=method.law(path, time, velocity),
-        motion=AlongPath(path, time, origin, velocity),
+        law=law,
+        motion=motion,
         basis=Basis.THEOREM,
         tolerance=tolerance,
         reachability=verdict,
-        notes=(verdict.warning,) if verdict.warning else (),
+        notes=tuple(note for note in (verdict.warning, stiffness(law, time), sharpness(law, motion, time)) if note),
         leftover=missing,
+        rounding=lost_to_rounding(law, motion, time),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._check import BadInput
+from .._check import BadInput, positive
 from ..flow.leg import Progress
 from ..flow.outcome import Basis
 from ..measures.distances import bures_wasserstein
@@ -25,6 +25,7 @@ from ..reachability.law import Following
 from ..reachability.motion import AlongPath
 from ..reachability.obstruction import Reachability, visible_factor
 from .plan import Plan
+from .plan_notes import sharpness
 from .progress import progress_bar
 
 BUDGET = 60.0
@@ -55,12 +56,16 @@ def constrained_plan(
     target cannot be reached), and after a miss `gramian`. With `LeastEnergy`: `energy`, `proved_least`, `local_minima`,
     `exact`. With `RunningCost`: `cost`, `cost_before`, `stationary`.
 
-    Raises BadInput when nothing is left to choose, for wrong shapes, for a cost that is no number, and when what is
-    given makes the covariance blow up before `time`.
+    Raises BadInput when nothing is left to choose, for wrong shapes, for a cost that is no number, for a `budget` that
+    is not positive, a `seed` that is no whole number, and when what is given lets the covariance blow up before `time`
+    in any case.
 
     Source: this package, docs/theory/constrained-steering.md.
     """
     choice = choice_of(constraint, start.dim)
+    if isinstance(seed, bool) or int(seed) != seed or seed < 0:
+        raise BadInput(f"`seed` must be a whole number, at least 0: {seed!r} was found.")
+    budget = positive("budget", budget)
     with jax.enable_x64(True), progress_bar(budget, progress, words="steer") as report:
         clock = Clock(budget, report)
         if choice is None:
@@ -80,7 +85,7 @@ def _searched(
             "before that, whatever b is; leave one of them out or take a shorter `time`."
         )
     proved = obstructions(problem)
-    search = Search(Shooting(problem, clock), start, target, tolerance)
+    search = Search(Shooting(problem, clock), start, target, tolerance, verdict.tolerance)
     search.prefer_exact = isinstance(constraint, RunningCost)
     if isinstance(constraint, RunningCost):
         require_running_cost(constraint.cost, problem.law(search.calm()), one[:, 0], one[:, 1:] @ one[:, 1:].T)
@@ -106,7 +111,7 @@ def _searched(
         basis=Basis.NUMERICAL,
         tolerance=tolerance,
         reachability=verdict,
-        notes=_notes(verdict, details),
+        notes=(*_notes(verdict, details), *filter(None, [sharpness(best.law, best.motion, time)])),
         details=details,
     )
 

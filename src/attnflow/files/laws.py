@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from .._check import BadInput
+from ..reachability.constrained.least_energy import Winding
 from ..reachability.law import AbstractLaw, Constant, Controls, Following, Steps
 from ..reachability.paths import AbstractPath, Exponential, Geodesic, TurnAndStretch
 from ..reachability.planes import Planes
@@ -23,7 +24,7 @@ PIECES = 256
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
-    for kind in (Following, Constant, Steps, TurnAndStretch, Exponential, Geodesic, Planes, Controls)
+    for kind in (Following, Constant, Steps, TurnAndStretch, Exponential, Geodesic, Winding, Planes, Controls)
 }
 
 

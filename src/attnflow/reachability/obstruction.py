@@ -20,10 +20,11 @@ NARROW = 1e-8
 class Reachability:
     """Whether a target can be reached in finite time, and why: true exactly when it can.
 
-    `possible` is that answer and `reason` its reason. `ranks` are those of start and target by the rule `tolerance` (relative to the largest variance); `gaps` are, for
-    each, the ratios of the smallest variance that counts and of the largest that does not to the largest (None where
-    there is none). `warning` says when a rank is decided by little, or the controls must be large. `price` is a lower
-    bound of the integral of |G|_F, G = A + V cov B, over depth, for any controls that lead there (None: none do).
+    `possible` is that answer and `reason` its reason. `ranks` are those of start and target by the rule `tolerance`
+    (relative to the largest variance); `gaps` are, for each, the ratios of the smallest variance that counts and of the
+    largest that does not to the largest (None where there is none). `warning` says when a rank is decided by little, or
+    the controls must be large. `price` is a lower bound of the integral of |G|_F, G = A + V cov B, over depth, for any
+    controls that lead there (None: none do).
     """
 
     possible: bool

@@ -42,9 +42,13 @@ class Replay:
 
 
 def replay(
-    law: AbstractLaw, start: Gaussian, target: Gaussian, time: float, *, rtol: float, tokens: int, seed: int
-) -> Replay:
-    """Integrate from `start` under `law` for `time` to `rtol`, and move `tokens` tokens drawn with `seed` (0: none)."""
+    law: AbstractLaw, start: Gaussian, target: Gaussian, time: float, *, rtol: float, tokens: int, seed: int,
+    visible: float | None = None,
+) -> Replay:  # fmt: skip
+    """Integrate from `start` under `law` for `time` to `rtol`, and move `tokens` tokens drawn with `seed` (0: none).
+
+    Variances of the `target` below `visible`, relative to the largest, count as zero (d eps if None).
+    """
     mean, factor = np.asarray(start.mean, dtype=np.float64), np.asarray(start.factor, dtype=np.float64)
     found = follow(law, mean, factor, time, rtol=rtol)
     if found.motion is None:
@@ -54,7 +58,7 @@ def replay(
     return Replay(
         mean_error=mean_error(end, start, target),
         cov_error=cov_error(np.asarray(end.cov), np.asarray(target.cov)),
-        worst_direction=worst_direction(end, target),
+        worst_direction=worst_direction(end, target, rtol=visible),
         bures_wasserstein=float(bures_wasserstein(end, _double(target))),
         end=end,
         tokens=moved,

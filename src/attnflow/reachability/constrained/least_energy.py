@@ -19,11 +19,12 @@ from typing_extensions import override
 from ..._types import AnyArray
 from ..constructions import ConstantControls, McCann, PaperConstruction, Rotation
 from ..paths import AbstractPath
-from .fitting import EXACT, continued, fit
+from .fitting import continued, fit
 from .goal import Goal, goal_of, residual
 from .shooting import Clock, OutOfTime
 
 DRAWS = 6
+ACCURATE = 1e-9
 
 
 class Winding(AbstractPath):
@@ -136,6 +137,11 @@ def least_path(
     turn = _Turn(start, target, clock)
     found: list[tuple[float, AbstractPath]] = []
     interrupted = False
+    paths = [
+        (cost(path), path, type(construction).__name__)
+        for construction in (Rotation(), ConstantControls(), PaperConstruction(), McCann())
+        for path in [construction.path(start, target)]
+    ]
     try:
         found.extend(_geodesics(turn, np.random.default_rng(seed)))
     except OutOfTime:
@@ -143,10 +149,7 @@ def least_path(
     except KeyboardInterrupt:
         interrupted = True
     energies = sorted({round(energy, 9) for energy, _ in found})
-    paths = [(energy, path, "") for energy, path in found]
-    for construction in (Rotation(), ConstantControls(), PaperConstruction(), McCann()):
-        path = construction.path(start, target)
-        paths.append((cost(path), path, type(construction).__name__))
+    paths += [(energy, path, "") for energy, path in found]
     energy, path, name = min(paths, key=lambda item: item[0] * (1.0 + 1e-9 * bool(item[2])))
     return LeastPath(path, energy, lower_bound(start, target), len(energies), name, interrupted)
 
@@ -183,10 +186,15 @@ def _geodesics(turn: _Turn, rng: np.random.Generator) -> Iterator[tuple[float, A
             first = x if k == 0 else first
         else:
             x = first + size * rng.normal(size=still.size) / np.sqrt(still.size)
-        fitted = fit(turn, x, turn.goal)
-        if fitted.error <= 100 * EXACT:
-            path = turn.path(fitted.x)
-            yield float(np.sum(np.square(path.logarithm))), path
+        yield from _fitted(turn, x)
+
+
+def _fitted(turn: _Turn, x: np.ndarray) -> Iterator[tuple[float, Winding]]:
+    """The geodesic near the unknowns `x`, if one is found."""
+    fitted = fit(turn, x, turn.goal)
+    if fitted.error <= ACCURATE:
+        path = turn.path(fitted.x)
+        yield float(np.sum(np.square(path.logarithm))), path
 
 
 def _horizontal(sizes: np.ndarray, d: int) -> np.ndarray:

@@ -44,6 +44,12 @@ class Problem:
         return dimension(self.dim, self.rank)
 
     @property
+    def spread(self) -> float:
+        """The size against which an error of the mean counts: of the target, and of the way there."""
+        mean = self.target[:, 0]
+        return max(float(np.linalg.norm(part)) for part in (self.target, mean - self.state[:, 0]))
+
+    @property
     def goal(self) -> Goal:
         """The target as equations."""
         return goal_of(self.target[:, 0], self.target[:, 1:])

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from ...measures.gaussian import Gaussian
 from ..constructions import McCann, Rotation
-from ..errors import cov_error, mean_error
+from ..errors import cov_error, mean_error, worst_direction
 from ..law import AbstractLaw
 from ..motion import Followed, follow
 from .fitting import EXACT, Fit, continued, finish, fit
@@ -53,6 +53,8 @@ class Candidate:
 class Search:
     """A search for a plan from `start` to `target` with `shooting`, content below the relative error `tolerance`.
 
+    Variances of the target below `visible`, relative to the largest, count as zero.
+
     With `prefer_exact` it begins at an exact plan even if the feed-forward layer is given. `best` is the best candidate
     so far, `attempts` counts the beginnings tried.
     """
@@ -61,6 +63,7 @@ class Search:
     start: Gaussian
     target: Gaussian
     tolerance: float
+    visible: float
     prefer_exact: bool = False
     best: Candidate | None = None
     attempts: int = 0
@@ -88,8 +91,9 @@ class Search:
         for damping in (0.0, 1.0, 4.0, 16.0, 64.0):
             parts = problem.controls(x)
             damped = parts._replace(A=parts.A - damping * np.eye(problem.dim))
-            if self.best is None:
-                self.best = self.confirmed(problem.vector(damped), np.inf)
+            for B in (damped.B, np.zeros_like(damped.B)):
+                if self.best is None:
+                    self.best = self.confirmed(problem.vector(damped._replace(B=B)), np.inf)
 
     def confirmed(self, x: Float[np.ndarray, " p"], missed: float) -> Candidate | None:
         """The unknowns `x`, which miss by `missed`, with an independent replay; None when that does not last."""
@@ -101,7 +105,9 @@ class Search:
             return None
         end = Gaussian(found.motion.mean(problem.time), found.motion.factor(problem.time))
         error = max(
-            mean_error(end, self.start, self.target), cov_error(np.asarray(end.cov), np.asarray(self.target.cov))
+            mean_error(end, self.start, self.target),
+            cov_error(np.asarray(end.cov), np.asarray(self.target.cov)),
+            worst_direction(end, self.target, rtol=self.visible),
         )
         return Candidate(x, law, found.motion, error, missed)
 
