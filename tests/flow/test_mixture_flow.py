@@ -161,7 +161,7 @@ def test_linear_attention_moves_all_components_by_one_affine_map():
         mean, cov = flat[-6:-4], flat[-4:].reshape(2, 2)
         return np.concatenate([(points @ G.T + c).ravel(), G @ mean + c, (G @ cov + cov @ G.T).ravel()])
 
-    whole = MIXTURE.moments()
+    whole = MIXTURE
     points = np.stack([PARTS[0].mean + sign * PARTS[0].factor[:, i] for i in range(2) for sign in (1, -1)])
     start = np.concatenate([points.ravel(), whole.mean, whole.cov.ravel()])
     end = solve_ivp(rate, (0, 0.5), start, rtol=1e-11, atol=1e-12).y[:-6, -1].reshape(4, 2)

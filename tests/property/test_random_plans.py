@@ -40,7 +40,9 @@ def test_the_construction_of_the_paper_reaches_its_target_on_the_reference_path_
     for index in range(PAIRS):
         found = pair(index)
         plan = af.steer(found.start, found.target, method=af.PaperConstruction())
-        assert plan.status == "reached", (index, found.kind, plan.reason)
+        worst = max(plan.mean_error, plan.cov_error, plan.worst_direction, plan.leftover)
+        assert worst <= plan.tolerance, (index, found.kind, plan.reason)
+        assert (plan.status == "reached") == (plan.rounding <= plan.tolerance)
 
 
 def test_every_cost_is_at_least_its_bound():

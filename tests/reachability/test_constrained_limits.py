@@ -79,7 +79,7 @@ def test_a_mean_at_zero_stays_there_without_a_bias(rng):
     start[:, 0] = 0.0
     constraint = AttentionOnly(A=rng.normal(size=(2, 2)))
     assert "stays 0" in obstructions(problem(constraint, start, target))[0]
-    assert "never becomes 0" in obstructions(problem(constraint, target, start))[0]
+    assert obstructions(problem(constraint, target, start)) == ()  # never quite at 0, but as close as one likes
     with_bias = AttentionOnly(A=rng.normal(size=(2, 2)), b=[0.0, 1.0])
     assert obstructions(problem(with_bias, start, target)) == ()
 
@@ -88,7 +88,7 @@ def test_a_mean_at_zero_stays_there_without_a_bias(rng):
     ("b", "start", "target", "possible"),
     [
         (0.0, 1.0, -1.0, False), (0.0, 1.0, 2.0, True), (1.0, 0.5, -0.5, False), (1.0, -0.5, 0.5, True),
-        (1.0, 0.0, 0.5, True), (1.0, 0.5, 0.0, False), (-1.0, -0.5, 0.5, False), (-1.0, 0.5, -0.5, True),
+        (1.0, 0.0, 0.5, True), (1.0, 0.5, 0.0, True), (-1.0, -0.5, 0.5, False), (-1.0, 0.5, -0.5, True),
     ],
 )  # fmt: skip
 def test_on_a_line_the_mean_passes_zero_with_the_bias_only(b, start, target, possible):

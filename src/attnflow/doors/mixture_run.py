@@ -82,7 +82,10 @@ class MixtureRun:
         parts: MixtureSolution, *, tokens: TokenRun, whole: Run, labels: np.ndarray, defect: LeadingDefect, seed: int,
         model: Model, start: Mixture,
     ) -> MixtureRun:  # fmt: skip
-        """The result out of the solution `parts` for the components and the other fields, as in the class."""
+        """The result out of the solution `parts` for the components.
+
+        `tokens`, `whole`, `labels`, `defect`, `seed`, `model` and `start` are fields of the class.
+        """
         size = (len(start.components), start.dim)
         return MixtureRun(
             status=parts.status, ts=np.array(parts.ts), weights=np.asarray(start.weights),
