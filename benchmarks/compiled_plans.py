@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 import attnflow as af
-from attnflow.doors.network_study import network_study
-from attnflow.doors.plan import Plan
+from attnflow.doors.steering.plan import Plan
+from attnflow.doors.steering.study import network_study
 from attnflow.flow.outcome import Basis
 from attnflow.reachability.law import Controls, Steps
 from attnflow.reachability.motion import follow

@@ -125,7 +125,7 @@ def _led(start: np.ndarray, controls: Callable[[float], Any]) -> np.ndarray | No
 
 def solved(kind: str, count: int, *, seed: int = 0, show: bool = False) -> tuple[float, list[float]]:
     """The share of `count` problems of the `kind` that are solved to 1e-6, and the seconds that each took."""
-    from attnflow.doors.steer_constrained import constrained_plan
+    from attnflow.doors.steering.constrained import constrained_plan
     from attnflow.measures.gaussian import Gaussian
     from attnflow.reachability.obstruction import reachable
 

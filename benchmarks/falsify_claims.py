@@ -44,7 +44,7 @@ FALSE = (
 
 def rows(*, quick: bool = False) -> list[Row]:
     """Time to the verified counterexample of each false statement; `quick`: every fourth."""
-    from attnflow.doors.falsify import falsify
+    from attnflow.doors.long_run.falsify import falsify
 
     found = []
     for statement in FALSE[:: 4 if quick else 1]:

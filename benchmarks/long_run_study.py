@@ -24,7 +24,7 @@ from .long_run.cases import Case
 from .long_run.referee import follow
 
 if TYPE_CHECKING:
-    from attnflow.doors.long_run import Verdict
+    from attnflow.doors.long_run.verdict import Verdict
 
 BUDGET = 2.0
 LIMIT = 120

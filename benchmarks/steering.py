@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 import attnflow as af
-from attnflow.doors.plan import Plan
+from attnflow.doors.steering.plan import Plan
 from attnflow.reachability.replay import Replay
 
 from .pairs import gaussian_of_rank, pair

@@ -13,7 +13,7 @@ from .cases import Case
 from .rules import Judged, Says
 
 if TYPE_CHECKING:
-    from attnflow.doors.long_run import Verdict
+    from attnflow.doors.long_run.verdict import Verdict
 
 EVERY = 16
 DIGITS = 50

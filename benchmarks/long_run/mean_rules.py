@@ -10,7 +10,7 @@ from .referee import DIVERGED, Path
 from .rules import NEAR, Judged, Says
 
 if TYPE_CHECKING:
-    from attnflow.doors.long_run import Verdict
+    from attnflow.doors.long_run.verdict import Verdict
 
 
 def mean(verdict: Verdict, path: Path) -> Judged:

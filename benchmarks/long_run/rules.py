@@ -13,7 +13,7 @@ from .cases import Case
 from .referee import Path, follow
 
 if TYPE_CHECKING:
-    from attnflow.doors.long_run import Verdict
+    from attnflow.doors.long_run.verdict import Verdict
 
 FAR, NEAR, TINY = 1e-2, 1e-6, 1e-9
 COARSE = 1e-3  # a limit among other equilibria is neutrally stable: both integrations drift along the family

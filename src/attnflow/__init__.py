@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from .asymptotics.regime import MeanRegime, Regime
     from .doors import distances, moments
     from .doors.beside import Beside, tokens_beside
-    from .doors.classify import classify
     from .doors.compare import compare
     from .doors.comparison import Comparison
     from .doors.dataset import load
     from .doors.departure import departure
     from .doors.departure_result import Departure
     from .doors.ensemble import Ensemble, ensemble
-    from .doors.equilibria import equilibria
-    from .doors.falsification import Counterexample, Falsification, NearMiss
-    from .doors.falsify import falsify
-    from .doors.long_run import Verdict
-    from .doors.mean_matching import mean_matching_bias
+    from .doors.long_run.classify import classify
+    from .doors.long_run.equilibria import equilibria
+    from .doors.long_run.falsification import Counterexample, Falsification, NearMiss
+    from .doors.long_run.falsify import falsify
+    from .doors.long_run.mean_matching import mean_matching_bias
+    from .doors.long_run.verdict import Verdict
     from .doors.mixture import mixture_defect, simulate_mixture
     from .doors.mixture_run import MixtureRun
-    from .doors.network import Network, load_network
-    from .doors.network_study import NetworkStudy, network_study
-    from .doors.plan import Plan, PlanStatus
     from .doors.relu_defect import Defect, relu_defect
     from .doors.run import Run
     from .doors.simulate import simulate
-    from .doors.steer import steer
+    from .doors.steering.network import Network, load_network
+    from .doors.steering.plan import Plan, PlanStatus
+    from .doors.steering.steer import steer
+    from .doors.steering.study import NetworkStudy, network_study
     from .doors.token_run import TokenRun
     from .doors.trusted_depth import trusted_depth
     from .doors.trusted_depth_result import TrustedDepth
@@ -75,14 +75,14 @@ _HOME = {
     "BlowUp": "flow.outcome",
     "Comparison": "doors.comparison",
     "ConstantControls": "reachability.constructions",
-    "Counterexample": "doors.falsification",
+    "Counterexample": "doors.long_run.falsification",
     "Defect": "doors.relu_defect",
     "Departure": "doors.departure_result",
     "Depth": "transformer.depth",
     "Ensemble": "doors.ensemble",
     "Equilibrium": "asymptotics.equilibria.equilibrium",
     "Erf": "moments.error_function",
-    "Falsification": "doors.falsification",
+    "Falsification": "doors.long_run.falsification",
     "FeedForward": "transformer.feedforward",
     "FiniteSoftmaxAttention": "transformer.finite_softmax",
     "GELU": "moments.error_function",
@@ -98,12 +98,12 @@ _HOME = {
     "Mixture": "measures.mixture",
     "MixtureRun": "doors.mixture_run",
     "MultiHeadAttention": "transformer.multihead",
-    "NearMiss": "doors.falsification",
-    "Network": "doors.network",
-    "NetworkStudy": "doors.network_study",
+    "NearMiss": "doors.long_run.falsification",
+    "Network": "doors.steering.network",
+    "NetworkStudy": "doors.steering.study",
     "PaperConstruction": "reachability.constructions",
-    "Plan": "doors.plan",
-    "PlanStatus": "doors.plan",
+    "Plan": "doors.steering.plan",
+    "PlanStatus": "doors.steering.plan",
     "ReLU": "moments.relu",
     "Reachability": "reachability.obstruction",
     "Regime": "asymptotics.regime",
@@ -124,25 +124,25 @@ _HOME = {
     "Trajectory": "flow.evolve",
     "Transformer": "transformer.block",
     "TrustedDepth": "doors.trusted_depth_result",
-    "Verdict": "doors.long_run",
-    "classify": "doors.classify",
+    "Verdict": "doors.long_run.verdict",
+    "classify": "doors.long_run.classify",
     "compare": "doors.compare",
     "departure": "doors.departure",
     "ensemble": "doors.ensemble",
-    "equilibria": "doors.equilibria",
+    "equilibria": "doors.long_run.equilibria",
     "evolve": "flow.evolve",
     "evolve_tokens": "flow.evolve_tokens",
-    "falsify": "doors.falsify",
+    "falsify": "doors.long_run.falsify",
     "load": "doors.dataset",
-    "load_network": "doors.network",
-    "mean_matching_bias": "doors.mean_matching",
+    "load_network": "doors.steering.network",
+    "mean_matching_bias": "doors.long_run.mean_matching",
     "mixture_defect": "doors.mixture",
-    "network_study": "doors.network_study",
+    "network_study": "doors.steering.study",
     "reachable": "reachability.obstruction",
     "relu_defect": "doors.relu_defect",
     "simulate": "doors.simulate",
     "simulate_mixture": "doors.mixture",
-    "steer": "doors.steer",
+    "steer": "doors.steering.steer",
     "tokens_beside": "doors.beside",
     "trusted_depth": "doors.trusted_depth",
 }

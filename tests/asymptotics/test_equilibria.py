@@ -15,7 +15,7 @@ from attnflow.asymptotics.equilibria.riccati import stabilising
 from attnflow.asymptotics.equilibria.search import find
 from attnflow.asymptotics.linearisation import smat, svec
 from attnflow.asymptotics.system import System
-from attnflow.doors.equilibria import equilibria, search
+from attnflow.doors.long_run.equilibria import equilibria, search
 
 
 def single(A, V, B, bias=None) -> System:

@@ -21,7 +21,7 @@ from attnflow.asymptotics.falsify.proofs import Case, Proof
 from attnflow.asymptotics.falsify.prove import prove
 from attnflow.asymptotics.falsify.script import numerical_script, run_script, script_of
 from attnflow.asymptotics.falsify.simplify import simplified
-from attnflow.doors.falsify import falsify
+from attnflow.doors.long_run.falsify import falsify
 from oracles.replay import replay
 
 OPPOSITE = "V < 0, B > 0, Re(spec(A)) > 0"

@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import attnflow as af
-from attnflow.doors.network import Network, compile_plan, load_network
-from attnflow.doors.network_study import fitted_order, network_study
-from attnflow.doors.plan import Plan
+from attnflow.doors.steering.network import Network, compile_plan, load_network
+from attnflow.doors.steering.plan import Plan
+from attnflow.doors.steering.study import fitted_order, network_study
 from attnflow.flow.outcome import Basis
 from attnflow.reachability.law import Controls, Steps
 from attnflow.reachability.motion import follow

@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.linalg import sqrtm
 
 import attnflow as af
-from attnflow.doors.plan_costs import WORDS, comparison, explanation
+from attnflow.doors.steering.costs import WORDS, comparison, explanation
 
 TIME = 1.7
 ONE, TWO = np.array([0.6, 1.5, 2.2]), np.array([1.9, 0.4, 2.9])

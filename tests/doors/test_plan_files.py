@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 from typing_extensions import override
 
 import attnflow as af
-from attnflow.doors.plan_dataset import replay_dict
+from attnflow.doors.steering.dataset import replay_dict
 from attnflow.files.laws import PIECES
 from attnflow.reachability.law import AbstractLaw, Controls, Steps
 from attnflow.reachability.motion import AlongPath, follow

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.doors.plan_text import facts, replay_facts
+from attnflow.doors.steering.text import facts, replay_facts
 
 
 @pytest.fixture

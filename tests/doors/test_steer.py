@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.doors.steer import exact_plan, leftover
+from attnflow.doors.steering.steer import exact_plan, leftover
 
 METHODS = [af.Rotation(), af.ConstantControls(), af.McCann(), af.PaperConstruction()]
 NAMES = [type(m).__name__ for m in METHODS]

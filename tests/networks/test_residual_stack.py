@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import attnflow as af
-from attnflow.doors.network import Network
+from attnflow.doors.steering.network import Network
 
 torch = pytest.importorskip("torch")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from attnflow._check import BadInput
-from attnflow.doors.steer_constrained import constrained_plan
+from attnflow.doors.steering.constrained import constrained_plan
 from attnflow.measures.distances import bures_wasserstein
 from attnflow.measures.gaussian import Gaussian
 from attnflow.reachability.constrained.constraints import LeastEnergy, RunningCost

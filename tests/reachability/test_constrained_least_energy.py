@@ -10,7 +10,7 @@ import scipy.linalg
 from scipy.integrate import solve_ivp
 from scipy.optimize import minimize, root
 
-from attnflow.doors.steer_constrained import constrained_plan
+from attnflow.doors.steering.constrained import constrained_plan
 from attnflow.measures.gaussian import Gaussian
 from attnflow.reachability.constrained.constraints import LeastEnergy
 from attnflow.reachability.constrained.least_energy import Winding, least_path, lower_bound

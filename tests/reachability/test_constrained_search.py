@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from attnflow.doors.steer_constrained import constrained_plan
+from attnflow.doors.steering.constrained import constrained_plan
 from attnflow.measures.gaussian import Gaussian
 from attnflow.reachability.constrained import fitting
 from attnflow.reachability.constrained.constraints import AttentionOnly, TimeInvariant, choice_of

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from .._atomic import check_writable
 from .._check import BadInput
-from ..doors.classify import classify as long_run
-from ..doors.long_run import Verdict
-from ..doors.long_run_text import facts as known
-from ..doors.long_run_text import tried
+from ..doors.long_run.classify import classify as long_run
+from ..doors.long_run.text import facts as known
+from ..doors.long_run.text import tried
+from ..doors.long_run.verdict import Verdict
 from ..files.problem import read_problem
 from ..measures.gaussian import Gaussian
 from ..measures.tokens import Tokens
@@ -65,7 +65,7 @@ def _draw(verdict: Verdict, plot: Path | None, basin: Path | None) -> None:
         save(verdict.plot(), plot)
         say(f"wrote {plot}")
     if basin is not None:
-        from ..doors.long_run_picture import basin_picture
+        from ..doors.long_run.picture import basin_picture
 
         save(basin_picture(verdict), basin)
         say(f"wrote {basin}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .._atomic import check_writable, replacing
 from .._check import BadInput
-from ..doors.falsify import falsify as look
+from ..doors.long_run.falsify import falsify as look
 from .codes import ExitCode
 from .output import emit, emit_json, say
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from .._atomic import check_writable
 from .._check import BadInput
-from ..doors.plan import Plan, PlanStatus
-from ..doors.plan_costs import Cost, comparison, explanation
-from ..doors.plan_dataset import replay_dict
-from ..doors.plan_text import LARGE, facts, replay_facts
-from ..doors.steer import steer as plan_between
+from ..doors.steering.costs import Cost, comparison, explanation
+from ..doors.steering.dataset import replay_dict
+from ..doors.steering.plan import Plan, PlanStatus
+from ..doors.steering.steer import steer as plan_between
+from ..doors.steering.text import LARGE, facts, replay_facts
 from ..files.fixed import read_fixed
 from ..files.gaussian import read_gaussian
 from ..reachability.compilation import Scheme
@@ -26,7 +26,7 @@ from .output import facts as table_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..doors.network import Network
+    from ..doors.steering.network import Network
 
 METHODS: dict[str, type[Construction]] = {
     "rotation": Rotation,

@@ -21,7 +21,7 @@ from .run import Run
 from .token_run import TokenRun
 
 if TYPE_CHECKING:
-    from .plan import Plan
+    from .steering.plan import Plan
 
 JSON_SCHEMA = 1
 
@@ -85,7 +85,7 @@ def load(path: str | os.PathLike[str]) -> Run | TokenRun | Plan:
     attributes = {str(name): _decoded(value) for name, value in dataset.attrs.items()}
     kind = attributes.get("kind")
     if kind == "plan":
-        from .plan_dataset import from_dataset
+        from .steering.dataset import from_dataset
 
         return from_dataset(dataset, attributes)
     if kind not in ("gaussian run", "token run"):

@@ -22,7 +22,7 @@ from ..flow.outcome import Basis
 from ..measures.gaussian import Gaussian
 from ..moments.relu import ReLU
 from ..transformer.layer import AbstractLayer
-from .constant_model import dimension_of
+from .long_run.constant_model import dimension_of
 from .nonlinear_model import Parts, parts_of
 
 SCHEMA = 1

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._check import BadInput, positive
-from ..flow.leg import Progress
-from ..flow.outcome import Basis
-from ..measures.gaussian import Gaussian
-from ..reachability.constrained.constraints import Constraint
-from ..reachability.constructions import Construction, Rotation, still
-from ..reachability.motion import AlongPath
-from ..reachability.obstruction import Reachability, reachable, visible_factor
-from ..reachability.paths import AbstractPath
+from ..._check import BadInput, positive
+from ...flow.leg import Progress
+from ...flow.outcome import Basis
+from ...measures.gaussian import Gaussian
+from ...reachability.constrained.constraints import Constraint
+from ...reachability.constructions import Construction, Rotation, still
+from ...reachability.motion import AlongPath
+from ...reachability.obstruction import Reachability, reachable, visible_factor
+from ...reachability.paths import AbstractPath
+from .notes import lost_to_rounding, sharpness, stiffness
 from .plan import Plan
-from .plan_notes import lost_to_rounding, sharpness, stiffness
 
 
 def steer(
@@ -51,7 +51,7 @@ def steer(
     if constrain is not None:
         if method is not None:
             raise BadInput("`method` and `constrain` exclude each other: both were given; leave one out.")
-        from .steer_constrained import constrained_plan
+        from .constrained import constrained_plan
 
         seconds = positive("budget", budget)
         return constrained_plan(

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._check import BadInput, positive
-from ..flow.outcome import Basis
-from ..measures.gaussian import Gaussian
-from ..reachability.energy import Energy, conditioning, energy, largest_control
-from ..reachability.errors import cov_error, mean_error, worst_direction
-from ..reachability.law import AbstractLaw, Controls
-from ..reachability.motion import Motion
-from ..reachability.obstruction import Reachability
-from ..reachability.replay import Replay, replay
-from ..transformer.depth import Model
+from ..._check import BadInput, positive
+from ...flow.outcome import Basis
+from ...measures.gaussian import Gaussian
+from ...reachability.energy import Energy, conditioning, energy, largest_control
+from ...reachability.errors import cov_error, mean_error, worst_direction
+from ...reachability.law import AbstractLaw, Controls
+from ...reachability.motion import Motion
+from ...reachability.obstruction import Reachability
+from ...reachability.replay import Replay, replay
+from ...transformer.depth import Model
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .costs import Cost
     from .network import Network
-    from .plan_costs import Cost
 
 
 class PlanStatus(enum.StrEnum):
@@ -163,7 +163,7 @@ class Plan:
 
     def comparison(self) -> tuple[Cost, ...]:
         """This plan and the exact constructions beside it: energies, conditioning, largest control, error."""
-        from .plan_costs import comparison
+        from .costs import comparison
 
         return comparison(self)
 
@@ -178,13 +178,13 @@ class Plan:
 
     def plot(self) -> Any:
         """A picture: path from start to target, controls over depth, errors."""
-        from .plan_picture import picture
+        from .picture import picture
 
         return picture(self)
 
     def to_dataset(self) -> xr.Dataset:
         """The plan as a labelled dataset: controls and reference path over depth, with the problem and provenance."""
-        from .plan_dataset import to_dataset
+        from .dataset import to_dataset
 
         return to_dataset(self)
 
@@ -193,19 +193,19 @@ class Plan:
 
         Raises BadInput when `path` cannot be written.
         """
-        from ..files.results import write_dataset
+        from ...files.results import write_dataset
 
         write_dataset(self.to_dataset(), path)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-able data with a `schema_version`: what `attnflow steer --json` prints."""
-        from .plan_dataset import to_dict
+        from .dataset import to_dict
 
         return to_dict(self)
 
     def __str__(self) -> str:
         """A line for each thing that is known: status, method, energies, conditioning, notes."""
-        from .plan_text import words
+        from .text import words
 
         return words(self)
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..measures.distances import bures_wasserstein
-from ..measures.gaussian import Gaussian
-from ..reachability.errors import cov_error, mean_error
-from ..reachability.motion import Motion, follow
+from ...measures.distances import bures_wasserstein
+from ...measures.gaussian import Gaussian
+from ...reachability.errors import cov_error, mean_error
+from ...reachability.motion import Motion, follow
 
 if TYPE_CHECKING:
-    from ..report.steering import Errors
+    from ...report.steering import Errors
     from .plan import Plan
 
 FINE, COARSE, LARGE = 129, 13, 48
@@ -24,7 +24,7 @@ POINTS = 33
 
 def picture(plan: Plan) -> Any:
     """Start, path and target, the controls over depth, the distance to the target; see `Plan.plot`."""
-    from ..report.steering import Target, steering
+    from ...report.steering import Target, steering
 
     ts = _depths(plan)
     mean = np.array([plan.motion.mean(float(t)) for t in ts])
@@ -73,7 +73,7 @@ def _at(motion: Motion, t: float) -> Gaussian:
 
 def _errors(plan: Plan, ts: np.ndarray) -> Errors:
     """A replay from the start itself: its distance to the target and to the reference path, and its end in words."""
-    from ..report.steering import Errors
+    from ...report.steering import Errors
 
     start, target = plan.start, plan.target
     found = follow(plan.law, np.asarray(start.mean), np.asarray(start.factor), plan.time)

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from .._check import BadInput
-from ..asymptotics.falsify.conclusions import MEANING
-from ..asymptotics.falsify.example import MATRICES, NAMES, Example
-from ..asymptotics.falsify.language import Claim
-from ..flow.outcome import Basis
-from ..measures.gaussian import Gaussian
-from ..transformer.block import Transformer
-from ..transformer.feedforward import Affine
-from ..transformer.softmax import SoftmaxAttention
+from ..._check import BadInput
+from ...asymptotics.falsify.conclusions import MEANING
+from ...asymptotics.falsify.example import MATRICES, NAMES, Example
+from ...asymptotics.falsify.language import Claim
+from ...flow.outcome import Basis
+from ...measures.gaussian import Gaussian
+from ...transformer.block import Transformer
+from ...transformer.feedforward import Affine
+from ...transformer.softmax import SoftmaxAttention
 
 JSON_SCHEMA = 1
 _SYMBOLS = {"cov": "\\Sigma_0", "mean": "\\mu_0"}

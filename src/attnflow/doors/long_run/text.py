@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..asymptotics.regime import Attempt, Hypothesis
-from ..asymptotics.statements import STATEMENTS
-from ..files.description import describe, describe_gaussian
+from ...asymptotics.regime import Attempt, Hypothesis
+from ...asymptotics.statements import STATEMENTS
+from ...files.description import describe, describe_gaussian
 
 if TYPE_CHECKING:
-    from .long_run import BoundedBlowUp, Verdict
+    from .verdict import BoundedBlowUp, Verdict
 
 JSON_SCHEMA = 1
 SMALL = 4

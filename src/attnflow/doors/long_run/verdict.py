@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..asymptotics.blow_up import BlowUpBounds
-from ..asymptotics.equilibria.equilibrium import Equilibrium
-from ..asymptotics.evidence.cycle import Cycle
-from ..asymptotics.regime import Attempt, Hypothesis, MeanRegime, Regime
-from ..asymptotics.system import System
-from ..flow.outcome import Basis
-from ..measures.gaussian import Gaussian
+from ...asymptotics.blow_up import BlowUpBounds
+from ...asymptotics.equilibria.equilibrium import Equilibrium
+from ...asymptotics.evidence.cycle import Cycle
+from ...asymptotics.regime import Attempt, Hypothesis, MeanRegime, Regime
+from ...asymptotics.system import System
+from ...flow.outcome import Basis
+from ...measures.gaussian import Gaussian
 
 if TYPE_CHECKING:
-    from ..transformer.layer import AbstractLayer
+    from ...transformer.layer import AbstractLayer
 
 JSON_SCHEMA = 1
 
@@ -109,25 +109,25 @@ class Verdict:
 
         Raises BadInput for attention other than softmax.
         """
-        from .long_run_picture import spectrum_picture
+        from .picture import spectrum_picture
 
         return spectrum_picture(self, ax)
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict as JSON-able data with a `schema_version`: what `attnflow classify --json` prints."""
-        from .long_run_text import to_dict
+        from .text import to_dict
 
         return to_dict(self)
 
     def to_latex(self) -> str:
         """The verdict as a LaTeX description list: regimes, statement, margins, and what did not apply."""
-        from .long_run_text import to_latex
+        from .text import to_latex
 
         return to_latex(self)
 
     def __str__(self) -> str:
         """The verdict in a few lines."""
-        from .long_run_text import words
+        from .text import words
 
         return words(self)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._check import BadInput, real_array, require_shape
-from .._types import ArrayLike
-from ..asymptotics.regime import Regime
-from ..asymptotics.theorem_c import mean_spectrum
-from ..flow.outcome import Basis
-from ..measures.gaussian import Gaussian
-from ..transformer.layer import AbstractLayer
+from ..._check import BadInput, real_array, require_shape
+from ..._types import ArrayLike
+from ...asymptotics.regime import Regime
+from ...asymptotics.theorem_c import mean_spectrum
+from ...flow.outcome import Basis
+from ...measures.gaussian import Gaussian
+from ...transformer.layer import AbstractLayer
 from .classify import classify
 from .constant_model import dimension_of
-from .long_run import Verdict
+from .verdict import Verdict
 
 
 def mean_matching_bias(
@@ -69,8 +69,8 @@ def _limit(verdict: Verdict) -> np.ndarray:
 
 def _bias(model: AbstractLayer, dim: int) -> np.ndarray:
     """The sum of the feed-forward biases (d,)."""
-    from ..transformer.block import single_terms
-    from ..transformer.feedforward import Affine
+    from ...transformer.block import single_terms
+    from ...transformer.feedforward import Affine
 
     terms = [term.b for term in single_terms(model) if isinstance(term, Affine) and term.b is not None]
     return np.asarray(sum((np.asarray(b, dtype=np.float64) for b in terms), np.zeros(dim)))

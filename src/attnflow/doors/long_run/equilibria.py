@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import jax
 
-from .._check import BadInput
-from ..asymptotics.equilibria.equilibrium import Equilibrium
-from ..asymptotics.equilibria.search import Found, find
-from ..asymptotics.system import System, system_of
-from ..transformer.layer import AbstractLayer
+from ..._check import BadInput
+from ...asymptotics.equilibria.equilibrium import Equilibrium
+from ...asymptotics.equilibria.search import Found, find
+from ...asymptotics.system import System, system_of
+from ...transformer.layer import AbstractLayer
 from .constant_model import dimension_of
 
 

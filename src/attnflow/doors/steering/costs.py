@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from ..reachability.constructions import ConstantControls, Construction, McCann, PaperConstruction, Rotation
+from ...reachability.constructions import ConstantControls, Construction, McCann, PaperConstruction, Rotation
 
 if TYPE_CHECKING:
     from .plan import Plan

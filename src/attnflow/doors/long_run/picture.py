@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from .._check import BadInput
-from ..asymptotics.classification import classify_covariance
-from ..asymptotics.evidence import Budget
-from ..asymptotics.evidence.capture import Root
-from ..asymptotics.small_starts import basin_of_zero
-from ..asymptotics.system import System
+from ..._check import BadInput
+from ...asymptotics.classification import classify_covariance
+from ...asymptotics.evidence import Budget
+from ...asymptotics.evidence.capture import Root
+from ...asymptotics.small_starts import basin_of_zero
+from ...asymptotics.system import System
+from ..progress import progress_bar
 from .equilibria import equilibria
-from .progress import progress_bar
 
 if TYPE_CHECKING:
-    from .long_run import Verdict
+    from .verdict import Verdict
 
 RINGS = 3
 SIZES = (0.125, 0.35, 1.0, 2.0)
@@ -29,7 +29,7 @@ def spectrum_picture(verdict: Verdict, ax: Any = None) -> Any:
 
     Raises BadInput for attention other than softmax.
     """
-    from ..report.spectrum import Spectrum, spectrum_panel, spectrum_with_margins
+    from ...report.spectrum import Spectrum, spectrum_panel, spectrum_with_margins
 
     system = _softmax(verdict)
     spectra = [Spectrum("A", np.linalg.eigvals(system.A).astype(complex))]
@@ -52,7 +52,7 @@ def basin_picture(verdict: Verdict, *, budget: float = 2.0) -> Any:
 
     Raises BadInput unless d = 2 and the attention is softmax.
     """
-    from ..report.basin import Basin, basin_picture, cone_starts
+    from ...report.basin import Basin, basin_picture, cone_starts
 
     system = _softmax(verdict)
     if system.dim != 2:

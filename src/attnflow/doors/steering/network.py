@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from .._check import BadInput, real_array, require_shape
-from .._types import ArrayLike
-from ..files.provenance import provenance
-from ..files.weights import read_weights, write_weights
-from ..measures.distances import bures_wasserstein
-from ..measures.gaussian import Gaussian
-from ..reachability.compilation import Scheme, compile_law
-from ..reachability.errors import cov_error, mean_error, worst_direction
-from ..reachability.law import Controls
-from ..reachability.residual import gaussian_behind, tokens_behind
-from ..transformer.depth import Depth
+from ..._check import BadInput, real_array, require_shape
+from ..._types import ArrayLike
+from ...files.provenance import provenance
+from ...files.weights import read_weights, write_weights
+from ...measures.distances import bures_wasserstein
+from ...measures.gaussian import Gaussian
+from ...reachability.compilation import Scheme, compile_law
+from ...reachability.errors import cov_error, mean_error, worst_direction
+from ...reachability.law import Controls
+from ...reachability.residual import gaussian_behind, tokens_behind
+from ...transformer.depth import Depth
 
 if TYPE_CHECKING:
-    from ..networks.residual_stack import ResidualStack
+    from ...networks.residual_stack import ResidualStack
     from .plan import Plan
 
 SCHEMA_VERSION = 1
@@ -123,7 +123,7 @@ class Network:
         Needs the extra `networks`; raises ImportError without PyTorch.
         """
         try:
-            from ..networks.residual_stack import ResidualStack
+            from ...networks.residual_stack import ResidualStack
         except ModuleNotFoundError as error:
             if error.name != "torch":
                 raise

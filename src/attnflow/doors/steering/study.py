@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from .._check import BadInput
-from ..flow.leg import Progress
-from ..reachability.compilation import Scheme
-from ..reachability.law import Controls
-from ..reachability.residual import images_behind
-from ..reachability.tokens import TokenReplay, sampled_errors
+from ..._check import BadInput
+from ...flow.leg import Progress
+from ...reachability.compilation import Scheme
+from ...reachability.law import Controls
+from ...reachability.residual import images_behind
+from ...reachability.tokens import TokenReplay, sampled_errors
+from ..progress import progress_bar
 from .network import Deviation, Network, compile_plan, whole
 from .plan import Plan
-from .progress import progress_bar
 
 SCHEMA_VERSION = 1
 ROUNDING = 1e-11
@@ -83,7 +83,7 @@ class NetworkStudy:
 
     def plot(self) -> Any:
         """A picture: the errors over the number of layers, and over the number of tokens."""
-        from ..report.network_errors import network_errors_figure
+        from ...report.network_errors import network_errors_figure
 
         layers: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for scheme in self.orders:

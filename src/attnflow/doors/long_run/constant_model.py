@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 
-from .._check import BadInput, positive
-from ..measures.gaussian import Gaussian
-from ..transformer.depth import Depth
-from ..transformer.layer import AbstractLayer
+from ..._check import BadInput, positive
+from ...measures.gaussian import Gaussian
+from ...transformer.depth import Depth
+from ...transformer.layer import AbstractLayer
 
 
 def dimension_of(model: Any, start: Any, dim: Any) -> int:

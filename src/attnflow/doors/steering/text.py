@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..reachability.replay import Replay
+from ...reachability.replay import Replay
 
 if TYPE_CHECKING:
     from .plan import Plan

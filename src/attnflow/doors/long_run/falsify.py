@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import jax
 
-from .._check import BadInput, positive
-from ..asymptotics.falsify.language import Claim, parse
-from ..asymptotics.falsify.search import search
-from ..flow.leg import Progress
-from ..flow.outcome import Basis
+from ..._check import BadInput, positive
+from ...asymptotics.falsify.language import Claim, parse
+from ...asymptotics.falsify.search import search
+from ...flow.leg import Progress
+from ...flow.outcome import Basis
+from ..progress import progress_bar
 from .falsification import Counterexample, Falsification, NearMiss, exact_arrays
-from .progress import progress_bar
 
 MAX_DIM = 6
 

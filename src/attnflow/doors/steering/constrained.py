@@ -7,26 +7,26 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._check import BadInput, positive
-from ..flow.leg import Progress
-from ..flow.outcome import Basis
-from ..measures.distances import bures_wasserstein
-from ..measures.gaussian import Gaussian
-from ..reachability.constrained.constraints import Choice, Constraint, RunningCost, choice_of
-from ..reachability.constrained.gramian import gramian
-from ..reachability.constrained.least_energy import least_path
-from ..reachability.constrained.limits import lasts, obstructions
-from ..reachability.constrained.problem import problem_of
-from ..reachability.constrained.running_cost import cheapened, require_running_cost, total_cost
-from ..reachability.constrained.search import ATTEMPTS, Candidate, Ending, Search
-from ..reachability.constrained.shooting import Clock, Shooting
-from ..reachability.constructions import still
-from ..reachability.law import Following
-from ..reachability.motion import AlongPath
-from ..reachability.obstruction import Reachability, visible_factor
+from ..._check import BadInput, positive
+from ...flow.leg import Progress
+from ...flow.outcome import Basis
+from ...measures.distances import bures_wasserstein
+from ...measures.gaussian import Gaussian
+from ...reachability.constrained.constraints import Choice, Constraint, RunningCost, choice_of
+from ...reachability.constrained.gramian import gramian
+from ...reachability.constrained.least_energy import least_path
+from ...reachability.constrained.limits import lasts, obstructions
+from ...reachability.constrained.problem import problem_of
+from ...reachability.constrained.running_cost import cheapened, require_running_cost, total_cost
+from ...reachability.constrained.search import ATTEMPTS, Candidate, Ending, Search
+from ...reachability.constrained.shooting import Clock, Shooting
+from ...reachability.constructions import still
+from ...reachability.law import Following
+from ...reachability.motion import AlongPath
+from ...reachability.obstruction import Reachability, visible_factor
+from ..progress import progress_bar
+from .notes import sharpness
 from .plan import Plan
-from .plan_notes import sharpness
-from .progress import progress_bar
 
 BUDGET = 60.0
 EXPLAINING = 30.0

@@ -7,26 +7,26 @@ import dataclasses
 import jax
 import numpy as np
 
-from .._check import positive
-from ..asymptotics.blow_up import blow_up_bounds
-from ..asymptotics.classification import Classified, classify_covariance
-from ..asymptotics.equilibria.equilibrium import Equilibrium
-from ..asymptotics.evidence import Budget
-from ..asymptotics.evidence.run import visible_columns
-from ..asymptotics.mean_run import classify_mean
-from ..asymptotics.other_kinds import classify_layer
-from ..asymptotics.regime import Finding, Regime
-from ..asymptotics.system import System, system_of
-from ..asymptotics.theorem_c import MeanFinding
-from ..files.provenance import provenance
-from ..flow.gaussian import flow_gaussian, is_exact
-from ..flow.leg import Options
-from ..flow.outcome import BlowUp
-from ..measures.gaussian import Gaussian
-from ..transformer.layer import AbstractLayer
+from ..._check import positive
+from ...asymptotics.blow_up import blow_up_bounds
+from ...asymptotics.classification import Classified, classify_covariance
+from ...asymptotics.equilibria.equilibrium import Equilibrium
+from ...asymptotics.evidence import Budget
+from ...asymptotics.evidence.run import visible_columns
+from ...asymptotics.mean_run import classify_mean
+from ...asymptotics.other_kinds import classify_layer
+from ...asymptotics.regime import Finding, Regime
+from ...asymptotics.system import System, system_of
+from ...asymptotics.theorem_c import MeanFinding
+from ...files.provenance import provenance
+from ...flow.gaussian import flow_gaussian, is_exact
+from ...flow.leg import Options
+from ...flow.outcome import BlowUp
+from ...measures.gaussian import Gaussian
+from ...transformer.layer import AbstractLayer
+from ..progress import waiting
 from .constant_model import dimension_of
-from .long_run import BoundedBlowUp, Verdict
-from .progress import waiting
+from .verdict import BoundedBlowUp, Verdict
 
 BEYOND = 1.01
 

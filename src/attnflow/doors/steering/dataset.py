@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from .._check import BadInput
-from ..files.laws import PIECES, is_storable, pack, sampled, unpack
-from ..files.provenance import provenance
-from ..flow.outcome import Basis
-from ..measures.gaussian import Gaussian
-from ..reachability.law import AbstractLaw
-from ..reachability.motion import AlongPath, Followed, Motion, follow
-from ..reachability.obstruction import Reachability
-from ..reachability.replay import Replay
+from ..._check import BadInput
+from ...files.laws import PIECES, is_storable, pack, sampled, unpack
+from ...files.provenance import provenance
+from ...flow.outcome import Basis
+from ...measures.gaussian import Gaussian
+from ...reachability.law import AbstractLaw
+from ...reachability.motion import AlongPath, Followed, Motion, follow
+from ...reachability.obstruction import Reachability
+from ...reachability.replay import Replay
 
 if TYPE_CHECKING:
     from .plan import Plan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..reachability.law import AbstractLaw, Following
-from ..reachability.motion import Motion
+from ...reachability.law import AbstractLaw, Following
+from ...reachability.motion import Motion
 
 INTEGRATED = 1e-13
 """The relative accuracy to which the best integrators follow a flow in double precision."""

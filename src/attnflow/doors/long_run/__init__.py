@@ -1,0 +1,1 @@
+"""The long run: `classify` and its verdicts, equilibria, mean matching, `falsify`."""
