@@ -40,7 +40,7 @@ def test_tokens_beside_a_relu_layer_are_printed_drawn_and_written(command, relu,
         "simulate", relu, "--with-tokens", 200, "--out", tmp_path / "r.nc", "--plot", tmp_path / "r.png"
     )  # fmt: skip
     assert ended.code == 0
-    assert "200 tokens: time" in ended.out
+    assert "200 tokens, relative: time" in ended.out
     with Image.open(tmp_path / "r.png") as image:
         assert image.size[1] > 1200  # taller than the overview without tokens
     assert af.load(tmp_path / "r.nc").ts.tolist() == [0.0, 0.5, 1.0]

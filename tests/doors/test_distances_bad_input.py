@@ -94,3 +94,18 @@ def test_large_numbers_in_single_precision_are_no_infinities():
     target = af.Gaussian.from_factor(np.zeros(3), 1e25 * np.eye(3))
     small = af.Gaussian.from_factor(np.zeros(3), np.eye(3))
     assert distances.mmd_squared(points, target) == pytest.approx(distances.mmd_squared(POINTS, small), rel=1e-4)
+
+
+@pytest.mark.parametrize("width", [1e-9, 1e-50])
+def test_a_bandwidth_below_rounding_is_refused(width):
+    points = np.random.default_rng(0).normal(size=(30, 3))
+    gaussian = af.Gaussian.from_moments(np.zeros(3), np.eye(3))
+    for call in (
+        lambda: distances.mmd_squared(points, gaussian, bandwidth=width),
+        lambda: distances.mmd_squared_between(points, points[:9], bandwidth=width),
+        lambda: distances.henze_zirkler(points, bandwidth=width),
+    ):
+        with pytest.raises(BadInput, match="`bandwidth` must be at least"):
+            call()
+    far = points + 1e9  # the place of the tokens does not count
+    assert 0 < distances.mmd_squared_between(far, far[:9] + 1.0) < 2

@@ -41,17 +41,17 @@ def check_tokens(problem: Problem, n: int | None, seed: int | None) -> None:
 def beside(run: Run | TokenRun, n: int | None, seed: int | None, *, given: bool) -> Beside | None:
     """`n` tokens beside `run`, drawn with `seed`, else with that of the file, else 0; None without n.
 
-    At the times of the run when they were `given`, else at even ones.
+    At the times of the run when they were `given` and more than two were reached, else at even ones.
     """
     if n is None or not isinstance(run, Run) or run.status is Status.INTERRUPTED:
         return None
     drawn = seed if seed is not None else run.seed or 0
-    return tokens_beside(run, n, ts=run.ts if given and run.ts.size else None, seed=drawn)
+    return tokens_beside(run, n, ts=run.ts if given and run.ts.size > 2 else None, seed=drawn)
 
 
 def beside_table(found: Beside) -> Table:
     """The distances at a few of the times; beside each what as many independent points would show."""
-    headers = [f"{found.n} tokens: time"]
+    headers = [f"{found.n} tokens, relative: time"]
     for name in NAMES:
         headers += [HEADS[name], "(sampling)"]
     table = columns(*headers, right=tuple(headers))

@@ -16,6 +16,8 @@ from ..measures.namespace import require_one_dimension
 from ..measures.sliced import unit_directions
 from ..measures.tokens import Tokens
 
+SMALLEST_WIDTH = 1e-8
+
 
 def checked_gaussian(name: str, value: Any) -> Gaussian:
     """`value` if it is a Gaussian, in float64 unless it is traced.
@@ -133,6 +135,22 @@ def positive_bandwidth(value: Any) -> Number:
     Raises BadInput when it is not positive.
     """
     return value if is_traced(value) else positive("bandwidth", value)
+
+
+def resolved(width: Number, *clouds: AnyArray) -> Number:
+    """The kernel width `width`, checked against the extent of the `clouds` of tokens.
+
+    Raises BadInput when it is so small beside them that rounding decides which tokens are near each other.
+    """
+    if is_traced(width) or any(is_traced(points) for points in clouds):
+        return width
+    size = max(float(np.ptp(np.asarray(points), axis=0).max(initial=0.0)) for points in clouds)
+    if float(width) < SMALLEST_WIDTH * size:
+        raise BadInput(
+            f"`bandwidth` must be at least {SMALLEST_WIDTH:g} of the extent of the tokens, {size:.3g}, to be told from "
+            f"rounding: {float(width):.3g} was found; take a larger one."
+        )
+    return width
 
 
 def whole(name: str, value: Any, *, least: int) -> int:

@@ -26,6 +26,7 @@ from .distance_arguments import (
     joint_bandwidth,
     positive_bandwidth,
     require_two,
+    resolved,
     tokens_and_gaussian,
     two_samples,
     whole,
@@ -151,7 +152,10 @@ def mmd_squared(
     points, target = tokens_and_gaussian(tokens, gaussian)
     if unbiased:
         require_two("tokens", points.shape[0], "`unbiased` leaves out pairs of a token with itself")
-    return mmd.mmd_squared(points, target, bandwidth=bandwidth_or_default(bandwidth, target), unbiased=unbiased)
+    width = bandwidth_or_default(bandwidth, target)
+    if bandwidth is not None:
+        resolved(width, points)
+    return mmd.mmd_squared(points, target, bandwidth=width, unbiased=unbiased)
 
 
 def mmd_squared_between(
@@ -171,7 +175,9 @@ def mmd_squared_between(
         for name, points in (("one", first), ("two", second)):
             require_two(name, points.shape[0], "`unbiased` leaves out pairs of a token with itself")
     width = joint_bandwidth(first, second) if bandwidth is None else bandwidth
-    return mmd.mmd_squared_between(first, second, bandwidth=positive_bandwidth(width), unbiased=unbiased)
+    return mmd.mmd_squared_between(
+        first, second, bandwidth=resolved(positive_bandwidth(width), first, second), unbiased=unbiased
+    )
 
 
 def henze_zirkler(tokens: Tokens | ArrayLike, *, bandwidth: float | None = None) -> HenzeZirkler:
@@ -193,9 +199,10 @@ def henze_zirkler(tokens: Tokens | ArrayLike, *, bandwidth: float | None = None)
             "outside of jit, vmap and grad, or use mmd_squared."
         )
     require_two("tokens", points.shape[0], "one token has no covariance")
-    return normality.henze_zirkler_test(
-        np.asarray(points), bandwidth=None if bandwidth is None else positive("bandwidth", bandwidth)
-    )
+    width = None if bandwidth is None else positive("bandwidth", bandwidth)
+    if width is not None:
+        resolved(width, np.eye(2))  # in standardised units
+    return normality.henze_zirkler_test(np.asarray(points), bandwidth=width)
 
 
 def spread(gaussian: Gaussian) -> Number:

@@ -110,7 +110,10 @@ def _lognormal_tail(value: float, mean: float, variance: float) -> float:
 def _note(n: int, d: int, r: int) -> str:
     if r == d:
         return ""
-    words = f"The covariance of {n} tokens in dimension {d} has rank {r}: they are tested in the subspace they span"
+    words = (
+        f"The covariance of {n} tokens in dimension {d} has rank {r} (variances below d eps of the largest count as "
+        "zero): they are tested in the subspace of the others"
+    )
     return words + (f" (a full rank needs at least {d + 1} tokens)." if n <= d else ".")
 
 

@@ -39,7 +39,7 @@ def mean_matching_bias(
     system = verdict.system
     if system is None:
         raise BadInput(
-            "`model` must be made of softmax heads and affine feed-forward: for other kinds of attention the mean's "
+            "`model` must be made of softmax heads and affine feed-forward: for other layers the mean's "
             "equation at the limit is not known; use attnflow.simulate."
         )
     values, noise = mean_spectrum(system, cov)
@@ -63,7 +63,7 @@ def _limit(verdict: Verdict) -> np.ndarray:
         )
     raise BadInput(
         f"`model` has no bias that fixes the limit of the mean: the covariance has no known limit "
-        f"({verdict.covariance}, {verdict.basis}); change A, V or B."
+        f"({verdict.covariance}, {verdict.basis}): {verdict.reason}."
     )
 
 
