@@ -29,7 +29,12 @@ def test_the_list_names_every_target(command):
         assert "alcalde2026/fig1" in ended.out
     listed = json.loads(command("reproduce", "--list", "--json").out)
     published = ("zero", "line", "mixed", "divergence", "both", "histograms")
-    names = ["alcalde2026/fig1", "alcalde2026/table1", *(f"castin2025/{name}" for name in published)]
+    names = [
+        "alcalde2026/fig1",
+        "alcalde2026/table1",
+        "alcalde2026/prop23",
+        *(f"castin2025/{name}" for name in published),
+    ]
     assert [target["name"] for target in listed["targets"]] == names
 
 
