@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .doors.dataset import load
     from .doors.departure import departure
     from .doors.departure_result import Departure
+    from .doors.diagnosis.diagnose import diagnose
+    from .doors.diagnosis.diagnosis import Diagnosis
     from .doors.ensemble import Ensemble, ensemble
     from .doors.long_run.classify import classify
     from .doors.long_run.equilibria import equilibria
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from .measures.mixture import Mixture
     from .measures.tokens import Tokens
     from .moments.by_quadrature import SiLU, Tanh, TanhGELU
-    from .moments.error_function import GELU, Erf
+    from .moments.error_function import Erf, GELU
     from .moments.relu import ReLU
     from .reachability.constrained.constraints import AttentionOnly, LeastEnergy, RunningCost, TimeInvariant
     from .reachability.constructions import ConstantControls, McCann, PaperConstruction, Rotation
@@ -79,6 +81,7 @@ _HOME = {
     "Defect": "doors.relu_defect",
     "Departure": "doors.departure_result",
     "Depth": "transformer.depth",
+    "Diagnosis": "doors.diagnosis.diagnosis",
     "Ensemble": "doors.ensemble",
     "Equilibrium": "asymptotics.equilibria.equilibrium",
     "Erf": "moments.error_function",
@@ -128,6 +131,7 @@ _HOME = {
     "classify": "doors.long_run.classify",
     "compare": "doors.compare",
     "departure": "doors.departure",
+    "diagnose": "doors.diagnosis.diagnose",
     "ensemble": "doors.ensemble",
     "equilibria": "doors.long_run.equilibria",
     "evolve": "flow.evolve",
@@ -148,8 +152,6 @@ _HOME = {
 }
 
 __all__ = [
-    "GELU",
-    "MLP",
     "Affine",
     "AttentionOnly",
     "BadInput",
@@ -162,17 +164,20 @@ __all__ = [
     "Defect",
     "Departure",
     "Depth",
+    "Diagnosis",
     "Ensemble",
     "Equilibrium",
     "Erf",
     "Falsification",
     "FeedForward",
     "FiniteSoftmaxAttention",
+    "GELU",
     "Gaussian",
     "L2Attention",
     "LeastEnergy",
     "LinearAttention",
     "LowRank",
+    "MLP",
     "MaskedAttention",
     "McCann",
     "MeanRegime",
@@ -210,6 +215,7 @@ __all__ = [
     "classify",
     "compare",
     "departure",
+    "diagnose",
     "distances",
     "ensemble",
     "equilibria",

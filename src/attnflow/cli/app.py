@@ -194,6 +194,52 @@ def steer(
 
 
 @app.command()
+def diagnose(
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="PATH_OR_ID", help="A model folder, a Hugging Face id, or hidden states (.npz)."),
+    ] = None,
+    random_init: Annotated[
+        str | None, typer.Option(metavar="CONFIG", help="Random weights: a folder, a config.json or a model type.")
+    ] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="A file with one passage a line: the verdict on real input.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="A folder of pictures, for models that read images.")] = None,
+    example_text: Annotated[
+        bool, typer.Option("--example-text", help="The 400 English passages that ship with attnflow.")
+    ] = False,
+    tokens: Annotated[int, typer.Option(help="Without text: so many Gaussian tokens (a probe).")] = 8192,
+    batches: Annotated[int, typer.Option(help="So many independent clouds of them.")] = 20,
+    against: Annotated[
+        str | None, typer.Option(help="Compare with another model, or with a diagnosis saved by --save.")
+    ] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(help='Exit with 10 when this holds: "overlap10 < 0.95"; see docs/diagnose-fields.md.')
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the report to this file (.html).")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the dataset to this NetCDF file (.nc).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this file (.png, .pdf, .svg).")] = None,
+    seed: Annotated[int, typer.Option(help="The seed of all that is drawn.")] = 0,
+    json: Json = False,
+) -> None:
+    """Measure a real network layer by layer: does it collapse or blow up, did it change, does the theory hold?"""
+    with leaving_at_once():
+        enable_cache()
+        from .diagnose import diagnose as command
+
+    options = dict(
+        text=text, images=images, tokens=tokens, batches=batches, against=against, fail_on=fail_on, seed=seed
+    )
+    raise typer.Exit(
+        command(
+            source, random_init=random_init, example_text=example_text, out=out, save=save, plot=plot, as_json=json,
+            options=options,
+        )
+    )  # fmt: skip
+
+
+@app.command()
 def falsify(
     claim: Annotated[str, typer.Argument(help='Conditions: "V < 0, B > 0, Re(spec(A)) > 0"; see docs/falsify.md.')],
     conclusion: Annotated[str | None, typer.Argument(help='"positive definite limit"; or after "=>" before.')] = None,
@@ -221,6 +267,15 @@ def reproduce(
     out_dir: Annotated[
         Path | None, typer.Option(help="The folder for figure, data and numbers (default: out/TARGET).")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Figures 2 to 4: a model's folder or Hugging Face id (default: MiniLM).")
+    ] = None,
+    random_init: Annotated[
+        str | None, typer.Option(help="The same with random weights: a folder, a config.json, or a type: modernbert.")
+    ] = None,
+    batches: Annotated[int | None, typer.Option(help="How many clouds of Gaussian tokens.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="How many tokens each has.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed that draws them, and random weights (0).")] = None,
     json: Json = False,
 ) -> None:
     """Recompute a published figure, check its numbers. Exits with 10 when one differs."""
@@ -229,7 +284,8 @@ def reproduce(
     if target is None or list_targets:
         raise typer.Exit(commands.show_targets(json=json))
     enable_cache()
-    raise typer.Exit(commands.reproduce(target, out_dir, json=json))
+    probe = commands.Probe(model=model, random_init=random_init, batches=batches, tokens=tokens, seed=seed)
+    raise typer.Exit(commands.reproduce(target, out_dir, probe, json=json))
 
 
 @app.command()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..reproduce.probe import Probe
 from ..reproduce.registry import TARGETS, Target, find, run
 from .codes import ExitCode
 from .interrupt import leaving_at_once
@@ -32,16 +34,20 @@ def show_targets(*, json: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-def reproduce(name: str, folder: Path | None, *, json: bool) -> ExitCode:
+def reproduce(name: str, folder: Path | None, probe: Probe, *, json: bool) -> ExitCode:
     """Compute the target `name`, write its files into `folder` (default: out/NAME), and print its checks.
 
-    Raises BadInput for an unknown name and a folder that cannot be written.
+    `probe` is the network and how many tokens go through it, for targets that look at one.
+
+    Raises BadInput for an unknown name, a folder that cannot be written, and a network that cannot be had.
     """
     with leaving_at_once():
         target = find(name)
         importlib.import_module(target.module)
-        # half a figure is none: an interrupt leaves, and files are written whole or not at all
-        result = run(target, Path("out") / name if folder is None else folder)
+    # half a figure is none: an interrupt leaves, and files are written whole or not at all; behind a progress bar it
+    # has to set the terminal right first
+    with contextlib.nullcontext() if target.takes_model else leaving_at_once():
+        result = run(target, Path("out") / name if folder is None else folder, probe)
     for file in result.files:
         say(f"wrote {file}")
     if json:

@@ -21,6 +21,7 @@ from .run import Run
 from .token_run import TokenRun
 
 if TYPE_CHECKING:
+    from .diagnosis.diagnosis import Diagnosis
     from .steering.plan import Plan
 
 JSON_SCHEMA = 1
@@ -73,8 +74,8 @@ def token_dict(run: TokenRun) -> dict[str, Any]:
     return {"schema_version": JSON_SCHEMA, **_token_head(run), "n": run.start.size, **listed}
 
 
-def load(path: str | os.PathLike[str]) -> Run | TokenRun | Plan:
-    """The run or the plan in the NetCDF file `path` that `Run.save`, `TokenRun.save` or `Plan.save` wrote.
+def load(path: str | os.PathLike[str]) -> Run | TokenRun | Plan | Diagnosis:
+    """The run, plan or diagnosis in the NetCDF file `path` that its `save` wrote.
 
     A model that is a function of depth cannot be restored for a run: `model` is then None and `at` answers at stored
     times only. A plan comes back with its exact controls.
@@ -88,9 +89,13 @@ def load(path: str | os.PathLike[str]) -> Run | TokenRun | Plan:
         from .steering.dataset import from_dataset
 
         return from_dataset(dataset, attributes)
+    if kind == "diagnosis":
+        from .diagnosis.loading import from_dataset as diagnosis_from
+
+        return diagnosis_from(dataset, attributes)
     if kind not in ("gaussian run", "token run"):
         raise BadInput(
-            f"`{path}` must hold a run or a plan: a {kind} was found; open it with xarray.open_dataset instead."
+            f"`{path}` must hold a run, a plan or a diagnosis: a {kind} was found; open it with xarray.open_dataset instead."
         )
     return _run(dataset, attributes, tokens=kind == "token run")
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import ndtr
+from scipy.special import hyp1f1, ndtr
 
 from .kernel_mean import kernel_mean
 
@@ -81,8 +81,39 @@ def henze_zirkler_test(points: Float[np.ndarray, "n d"], *, bandwidth: float | N
     mean, variance = null_moments(r, h)
     note = _note(n, d, r)
     silent = _silence(n, r, own=own, variance=variance)
-    p_value = None if silent else _lognormal_tail(statistic, mean, variance)
+    p_value = henze_zirkler_p_value(statistic, n, r, h)
     return HenzeZirkler(statistic, p_value, n, d, r, h, mean, variance, " ".join(filter(None, (note, silent))))
+
+
+def exact_null_mean(n: int, rank: int, bandwidth: float) -> float:
+    """The mean of T for `n` Gaussian tokens of this `rank` < n - 1 at the kernel width `bandwidth`: not only for many.
+
+    Standardised tokens are a projection of a regular simplex on a random subspace, so that their squared lengths and
+    distances have beta laws.
+
+    Source: this package, docs/theory/diagnose.md, section 2.
+    """
+    b, a, c = bandwidth**-2, rank / 2, (n - 1) / 2
+    pairs = hyp1f1(a, c, -b * n)
+    cross = (1 + b) ** -a * hyp1f1(a, c, -(n - 1) * b / (2 * (1 + b)))
+    return float(1 + (n - 1) * pairs - 2 * n * cross + n * (1 + 2 * b) ** -a)
+
+
+def henze_zirkler_p_value(
+    statistic: float, n: int, rank: int, bandwidth: float, *, mean: float | None = None
+) -> float | None:
+    """The p-value of T = `statistic` of `n` tokens of this `rank`, standardised, at the kernel width `bandwidth`.
+
+    By the lognormal law with the `mean` of T (that for many tokens, if None) and its variance for many tokens. None
+    where T tells nothing.
+
+    Source: this package, docs/theory/mmd.md, section 3.
+    """
+    many, variance = null_moments(rank, bandwidth)
+    own = (1 + 2 * bandwidth**-2) ** (-rank / 2)
+    if _silence(n, rank, own=own, variance=variance):
+        return None
+    return _lognormal_tail(statistic, many if mean is None else mean, variance)
 
 
 def standardised(points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:

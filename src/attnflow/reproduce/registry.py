@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .probe import Probe
+
 if TYPE_CHECKING:
     from .check import Reproduction
 
@@ -17,12 +19,14 @@ class Target:
     """A published figure or table: its `name`, what it shows and checks, and the `module` that computes it.
 
     The module has a function `reproduce(folder)` that writes into an existing folder, and the `FILES` it writes there.
+    With `takes_model` it is `reproduce(folder, probe)`: the network and the tokens can be chosen.
     """
 
     name: str
     title: str
     checks: str
     module: str
+    takes_model: bool = False
 
 
 TARGETS = (
@@ -43,6 +47,27 @@ TARGETS = (
         title="Proposition 2.3: how fast ReLU tokens leave the Gaussian flow, and the bound",
         checks="W_2 / (t bound) on the line, the rotation's slopes, 500 random systems, the hypotheses of Lemma 2.2",
         module="attnflow.reproduce.alcalde2026.prop23",
+    ),
+    Target(
+        name="alcalde2026/fig2",
+        title="Gaussian tokens through a pretrained Transformer: the distance to their Gaussian by layer",
+        checks="the input at its floor; for MiniLM sliced distance, discrepancy and effective rank by layer",
+        module="attnflow.reproduce.alcalde2026.fig2",
+        takes_model=True,
+    ),
+    Target(
+        name="alcalde2026/fig3",
+        title="Gaussian tokens through a pretrained Transformer: marginals by layer",
+        checks="which coordinate, normal moments at the input; for MiniLM spread and kurtosis by layer",
+        module="attnflow.reproduce.alcalde2026.fig3",
+        takes_model=True,
+    ),
+    Target(
+        name="alcalde2026/fig4",
+        title="Blocks with V = +-a I, B = +-c I, no norms: trace and mean by layer, and what kind of growth it is",
+        checks="the first attention; for MiniLM the separation of the sign pairs, the trace, the theory beside it",
+        module="attnflow.reproduce.alcalde2026.fig4",
+        takes_model=True,
     ),
     Target(
         name="castin2025/zero",
@@ -97,20 +122,34 @@ def find(name: str) -> Target:
     raise BadInput(f"`target` must be one of {known}: {name!r} was found; `attnflow reproduce --list` describes them.")
 
 
-def run(target: Target, folder: str | os.PathLike[str]) -> Reproduction:
-    """Compute `target` and write its files into `folder`, which is created.
+def run(target: Target, folder: str | os.PathLike[str], probe: Probe | None = None) -> Reproduction:
+    """Compute `target` and write its files into `folder`, which is created; `probe` chooses network and tokens.
 
-    Raises BadInput, before any computation, when the folder or a file in it cannot be written.
+    Raises BadInput, before any computation, when the folder or a file in it cannot be written, or `target` looks at no
+    network and `probe` asks for something.
     """
     from .._atomic import check_writable
 
+    asked = Probe() if probe is None else probe
+    _require_network(target, asked)
     place = Path(folder)
     _create(place)
     module = importlib.import_module(target.module)
     for file in module.FILES:
         check_writable(place / file)
-    result: Reproduction = module.reproduce(place)
+    result: Reproduction = module.reproduce(place, asked) if target.takes_model else module.reproduce(place)
     return result
+
+
+def _require_network(target: Target, probe: Probe) -> None:
+    if target.takes_model or not probe.given:
+        return
+    from .._check import BadInput
+
+    those = ", ".join(target.name for target in TARGETS if target.takes_model)
+    raise BadInput(
+        f"`{probe.given[0]}` must be left out: {target.name} looks at no network; those that do are {those}."
+    )
 
 
 def _create(folder: Path) -> None:
