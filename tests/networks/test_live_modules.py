@@ -119,7 +119,7 @@ def test_a_module_of_no_known_family_is_refused(module):
 
 @pytest.mark.parametrize("part", [lambda model: model.encoder, lambda model: tiny("bert", num_hidden_layers=0)])
 def test_a_part_of_a_model_or_one_without_blocks_is_refused(part):
-    with pytest.raises(BadInput, match="must be a whole BERT.* has no blocks at their place; give the whole"):
+    with pytest.raises(BadInput, match=r"must be a whole BERT.* has no blocks at their place; give the whole"):
         open_encoder(part(tiny("bert")))
 
 

@@ -111,7 +111,9 @@ def test_few_keys_are_what_many_clouds_do_on_average(V, B, rng):
 
 
 def test_a_feed_forward_moves_the_moments_as_quadrature_says(rng):
-    W, U, u = (x.astype(np.float64) for x in (0.5 * rng.normal(size=(2, 2)), rng.normal(size=(2, 2)), rng.normal(size=2)))
+    W, U, u = (
+        x.astype(np.float64) for x in (0.5 * rng.normal(size=(2, 2)), rng.normal(size=(2, 2)), rng.normal(size=2))
+    )
     rule = Modified(0.3, 0.2, 0.8)
     place = list(modified_flow(Lender([(W, U, u)]), 2, rule))[-1]
     start = behind_attention(Place(np.zeros(2), np.eye(2)), rule, None)

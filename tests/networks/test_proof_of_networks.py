@@ -76,6 +76,16 @@ def test_a_block_that_changes_what_its_heads_read_is_refused():
         open_encoder(model)
 
 
+@pytest.mark.parametrize("name", OF_A_FAMILY)
+def test_what_the_heads_read_must_be_the_norm_of_what_enters(name):
+    model = tiny(name)
+    family = family_of(model.config.model_type)
+    reader = family.reader(family.blocks(model)[1])
+    reader.register_forward_pre_hook(lambda _, given: (1.1 * given[0], *given[1:]))
+    with pytest.raises(BadInput, match=r"in layer 1 the norm before attention differs by 9\.1e-02"):
+        open_encoder(model)
+
+
 def test_a_block_that_does_not_call_its_attention_is_refused():
     model = tiny("deit")
     model.layers[0].forward = types.MethodType(lambda self, state, *_, **__: state, model.layers[0])
@@ -151,11 +161,13 @@ def test_a_changed_attention_of_16_bits_is_refused():
         open_encoder(model)
 
 
-def test_a_sharp_softmax_is_noted_and_not_taken_for_a_fault():
+def test_rounding_of_large_logits_is_noted_and_not_taken_for_a_fault():
+    """A large key bias adds the same to all logits of a query: softmax does not change, float32 loses digits."""
     model = tiny("bert")
     with torch.no_grad():
-        model.encoder.layer[1].attention.self.query.weight.mul_(3e4)
-    assert any("layer 1: a softmax so sharp" in note for note in open_encoder(model).notes)
+        model.encoder.layer[1].attention.self.key.bias.mul_(1e4)
+    notes = open_encoder(model).notes
+    assert any("layer 1: logits so large that float32 is good to" in note for note in notes)
 
 
 def test_quantised_linear_maps_are_refused_in_one_line():

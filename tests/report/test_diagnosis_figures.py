@@ -49,6 +49,12 @@ def test_the_spread_of_outermost_levels_is_that_of_a_law_cut_there():
     assert moments_of(LEVELS, np.full(LEVELS.size, 0.4)) == (0.4, pytest.approx(0.0, abs=1e-12))
 
 
+def test_three_levels_of_the_uniform_law_give_its_clipped_spread():
+    """By hand: a fifth of the mass at 0.2 and at 0.8, the rest even between: 0.4 0.3^2 + 2 0.3^3 / 3 = 0.054."""
+    levels = np.array([0.2, 0.5, 0.8])
+    np.testing.assert_allclose(moments_of(levels, levels), (0.5, np.sqrt(0.054)))
+
+
 def test_densities_are_those_of_the_law():
     edges = np.linspace(-1.0, 3.0, 33)
     law = norm(0.9, 0.8)

@@ -69,6 +69,9 @@ def test_a_block_row_holds_the_prediction_that_counts_and_why(layers):
     finite = np.sort(layers["r2_finite_n"].values, axis=0)[2]
     shown = column(BLOCK_HEADERS, rows, "R²")
     np.testing.assert_allclose(read([shown[i] for i in predicted]), finite[predicted], rtol=5.1e-3)
+    ceiling = column(BLOCK_HEADERS, rows, "ceiling")
+    highest = np.sort(layers["r2_finite_n_ceiling"].values, axis=0)[2]
+    np.testing.assert_allclose(read([ceiling[i] for i in predicted]), highest[predicted], rtol=5.1e-3)
     largest = np.sort(layers["logit_variance"].values, axis=0)[2].max(axis=1)
     logits = column(BLOCK_HEADERS, rows, "logit var.")
     np.testing.assert_allclose(read([logits[i] for i in predicted]), largest[predicted], rtol=5.1e-3)

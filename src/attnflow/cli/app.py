@@ -279,12 +279,13 @@ def reproduce(
     json: Json = False,
 ) -> None:
     """Recompute a published figure, check its numbers. Exits with 10 when one differs."""
+    from ..reproduce.probe import Probe
     from . import reproduce as commands
 
     if target is None or list_targets:
         raise typer.Exit(commands.show_targets(json=json))
     enable_cache()
-    probe = commands.Probe(model=model, random_init=random_init, batches=batches, tokens=tokens, seed=seed)
+    probe = Probe(model=model, random_init=random_init, batches=batches, tokens=tokens, seed=seed)
     raise typer.Exit(commands.reproduce(target, out_dir, probe, json=json))
 
 

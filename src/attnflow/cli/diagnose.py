@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._atomic import check_writable
 from ..doors.diagnosis.diagnose import diagnose as look
 from ..doors.diagnosis.diagnosis import Diagnosis
 from .cache import cache_folder
 from .codes import ExitCode
-from .output import PICTURES, emit_json, emit_tables, require_suffix, say
+from .output import PICTURES, columns, emit_json, emit_tables, require_suffix, say
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 EXAMPLE = Path(__file__).parents[1] / "files" / "passages.txt"
 """Passages that ship with the package."""
@@ -51,7 +54,7 @@ def diagnose(
     if as_json:
         emit_json(found.to_dict())
     else:
-        emit_tables(*_tables(found))
+        emit_tables(_table(found))
     return _ended(found)
 
 
@@ -88,12 +91,11 @@ def _ended(found: Diagnosis) -> ExitCode:
     return ExitCode.DIFFERS if found.tripped else ExitCode.DONE
 
 
-def _tables(found: Diagnosis) -> list[Any]:
-    from ..report.diagnosis_table import layer_rows
-    from .output import columns
+def _table(found: Diagnosis) -> Table:
+    """The measurements by layer."""
+    from ..report.diagnosis_table import LAYER_HEADERS, layer_rows
 
-    header, *rows = layer_rows(found.layers)
-    table = columns(*header, right=tuple(header))
-    for row in rows:
+    table = columns(*LAYER_HEADERS, right=LAYER_HEADERS)
+    for row in layer_rows(found.layers):
         table.add_row(*row)
-    return [table]
+    return table

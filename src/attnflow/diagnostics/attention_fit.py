@@ -13,7 +13,7 @@ from jaxtyping import Float
 from .attention import Attention
 from .matched_noise import two_lengths, whitening
 from .predicted import Explained, Predicted, explained, predicted, r_squared
-from .projected import HeadMoments, Seen, outward, see
+from .projected import HeadMoments, Seen, see
 from .recomputed import attended_values
 
 FEWEST = 8
@@ -71,4 +71,4 @@ def _on_tokens_of(noise: Float[np.ndarray, "n r"], attention: Attention, moments
     centred, W = whitening(noise)
     others = see(centred, W.astype(noise.dtype) @ moments.along, seen.places, attention.heads)
     averages, _ = attended_values(attention, moments, others)
-    return explained(outward(attention, averages), predicted(attention, moments, others))
+    return explained(moments.outward(averages), predicted(attention, moments, others))

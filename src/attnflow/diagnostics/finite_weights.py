@@ -55,13 +55,8 @@ def _from_table(s2: np.ndarray, q: np.ndarray, n: int) -> Float[np.ndarray, "2 h
     b = np.clip(q / height, table.low, table.high)
     row, wa = _cubic((1 - SCALE / height) * (VARIANCES - 1), VARIANCES)
     column, wb = _cubic((b - table.low) / (table.high - table.low) * (LOGITS - 1), LOGITS)
-    own, collision = np.zeros_like(s2), np.zeros_like(s2)
-    for i in range(4):
-        for j in range(4):
-            near = table.coefficients[row + i, column + j]
-            weight = wa[i] * wb[j]
-            own += weight * near[..., 0]
-            collision += weight * near[..., 1]
+    near = table.coefficients[row[..., None, None] + np.arange(4)[:, None], column[..., None, None] + np.arange(4)]
+    own, collision = np.einsum("jhm,hmjc->chm", wb, np.einsum("ihm,hmijc->hmjc", wa, near))
     return np.stack([own, 1 - own - collision])
 
 

@@ -17,9 +17,9 @@ FEWEST_KEYS = 3
 
 
 def mean_field_values(attention: Attention, moments: HeadMoments, seen: Seen) -> Float[np.ndarray, "h m k"]:
-    """V cov xi for each head of `attention` at the queries, xi = scale K^T q: what infinitely many keys give.
+    """V cov xi for each head of `attention` at the queries `seen`, xi = scale K^T q: what infinitely many keys give.
 
-    As all predictions here without the mean of the values, `moments.value`. Positions must not be rotary.
+    As all predictions here without the mean of the values, which is in `moments`. Positions must not be rotary.
 
     Source: :cite:alcalde2026, Lemma 3.1; this package, docs/theory/diagnose.md, section 3.
     """

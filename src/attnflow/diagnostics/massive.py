@@ -29,7 +29,12 @@ def massive_channels(tokens: Float[np.ndarray, "n d"], typical: float) -> tuple[
     Source: this package, docs/theory/diagnose.md, section 1.
     """
     bound = MASSIVE * typical
-    candidates = np.flatnonzero(tokens.max(axis=0) - tokens.min(axis=0) >= bound) if bound > 0 else np.array([], int)
+    if bound == 0:
+        return (), 0.0
+    mean = tokens.mean(axis=0, dtype=np.float64)
+    deviation = np.sqrt(np.maximum(np.einsum("ij,ij->j", tokens, tokens, dtype=np.float64) / len(tokens) - mean**2, 0))
+    reach = np.maximum(tokens.max(axis=0) - mean, mean - tokens.min(axis=0))
+    candidates = np.flatnonzero(reach + deviation >= bound)  # mean and median differ by a deviation at most
     if not candidates.size:
         return (), 0.0
     some = tokens[:, candidates]

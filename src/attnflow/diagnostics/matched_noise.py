@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg.lapack import dtrtri
 
 SINGLE_FROM = 4
 """From so many points a dimension on float32 is enough for the covariance of the noise."""
@@ -29,7 +30,7 @@ def whitening(drawn: Float[np.ndarray, "n r"]) -> tuple[Float[np.ndarray, "n r"]
     centred = drawn - drawn.mean(axis=0, dtype=np.float64).astype(drawn.dtype)
     exact = centred if n >= SINGLE_FROM * r else centred.astype(np.float64)
     factor = np.linalg.cholesky((exact.T @ exact / n).astype(np.float64))
-    return centred, np.linalg.inv(factor).T
+    return centred, np.asarray(dtrtri(factor, lower=1)[0].T) if r else np.zeros((0, 0))
 
 
 def matched_noise(n: int, rank: int, rng: np.random.Generator) -> Float[np.ndarray, "n r"]:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from .attention import Attention
 from .gaussian_reading import FEWEST_KEYS, finite_n_values, logit_variance, mean_field_values
-from .projected import HeadMoments, Seen, outward
+from .projected import HeadMoments, Seen
 from .rotary_reading import rotary_values
 
 
@@ -48,9 +48,9 @@ def predicted(attention: Attention, moments: HeadMoments, seen: Seen) -> Predict
     """
     if attention.rotary is not None:
         reading = rotary_values(attention, moments, seen)
-        return Predicted(outward(attention, reading.values), None, reading.variance.mean(axis=1))
-    finite = outward(attention, finite_n_values(attention, moments, seen)) if seen.tokens >= FEWEST_KEYS else None
-    mean_field = outward(attention, mean_field_values(attention, moments, seen))
+        return Predicted(moments.outward(reading.values), None, reading.variance.mean(axis=1))
+    finite = moments.outward(finite_n_values(attention, moments, seen)) if seen.tokens >= FEWEST_KEYS else None
+    mean_field = moments.outward(mean_field_values(attention, moments, seen))
     return Predicted(mean_field, finite, logit_variance(attention, moments))
 
 

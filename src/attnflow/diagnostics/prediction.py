@@ -12,7 +12,7 @@ from .attention_fit import Fit, fit, why_nothing
 from .attention_trust import Verdict, verdict
 from .gaussian_reading import predicted_growth
 from .predicted import Predicted, predicted
-from .projected import head_moments, outward, see, stacked_weights
+from .projected import head_moments, see, stacked_weights
 from .recomputed import attended_values
 from .spread import Spread, spread_of
 
@@ -66,23 +66,25 @@ def predict_attention(
     output: Float[np.ndarray, "n d"],
     *,
     seed: int = 0,
-    queries: int = 512,
+    queries: int = 384,
+    spread: Spread | None = None,
 ) -> Prediction:
     """How well mean and covariance of the tokens `attended` (n, d) predict the `output` (n, d) of `attention`.
 
     At most `queries` tokens ask, chosen with `seed`, which also draws the Gaussian tokens and those of the control; the
-    keys are all tokens, as the layer has them. Float32 with sums in float64.
+    keys are all tokens, as the layer has them. `spread`: the moments of the tokens, if they are at hand. Products in
+    float32, sums in float64.
 
     Source: this package, docs/theory/diagnose.md, sections 3 to 5.
     """
     rng = np.random.default_rng(seed)
     places = _places(attention, attended.shape[0], queries, rng)
-    spread = spread_of(attended)
+    spread = spread_of(attended) if spread is None else spread
     moments = head_moments(attention, spread)
     centred = attended - spread.mean.astype(attended.dtype)
     seen = see(centred, stacked_weights(attention).astype(attended.dtype), places, attention.heads)
     averages, collisions = attended_values(attention, moments, seen)
-    at_mean = outward(attention, moments.value[:, None])[0] + attention.output_bias
+    at_mean = moments.outward(moments.value[:, None])[0] + attention.output_bias
     own = output[places]
     found = predicted(attention, moments, seen)
     nothing = why_nothing(seen.tokens, own)
@@ -101,7 +103,7 @@ def predict_attention(
         else predicted_growth(attention, moments, spread.factor),
         measured_growth=_of_queries(centred, output, spread),
         queries=places.size,
-        recomputed=_apart(outward(attention, averages) + at_mean, own),
+        recomputed=_apart(moments.outward(averages) + at_mean, own),
     )
 
 

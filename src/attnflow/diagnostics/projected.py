@@ -20,6 +20,7 @@ class HeadMoments:
 
     `query`, `key`, `value` (h, k): the means of q = Q x + its bias, k and v; `along` (r, 3 h k): L^T Q^T, L^T K^T and
     L^T V^T side by side; `query_cov`, `key_cov` (h, k, k): the covariances of q and k, `cross_cov` that of v with k.
+    `output` (h k, d): the output projections of the heads, one above the other.
     """
 
     query: Float[np.ndarray, "h k"]
@@ -29,6 +30,12 @@ class HeadMoments:
     query_cov: Float[np.ndarray, "h k k"]
     key_cov: Float[np.ndarray, "h k k"]
     cross_cov: Float[np.ndarray, "h k k"]
+    output: Float[np.ndarray, "hk d"]
+
+    def outward(self, averages: Float[np.ndarray, "h m k"]) -> Float[np.ndarray, "m d"]:
+        """The `averages` (h, m, k) of the values of all heads, through the output projections, without the bias."""
+        side_by_side = averages.transpose(1, 0, 2).astype(self.output.dtype).reshape(averages.shape[1], -1)
+        return np.asarray(side_by_side @ self.output)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +74,10 @@ def head_moments(attention: Attention, spread: Spread) -> HeadMoments:
         attention.key @ spread.mean + attention.key_bias,
         attention.value @ spread.mean + attention.value_bias,
         along,
-        *(one @ two.transpose(0, 2, 1) for one, two in ((q, q), (k, k), (v, k))),
+        q @ q.transpose(0, 2, 1),
+        k @ k.transpose(0, 2, 1),
+        v @ k.transpose(0, 2, 1),
+        attention.output.transpose(0, 2, 1).reshape(-1, attention.dim),
     )
 
 
@@ -80,12 +90,6 @@ def see(
     """
     width = weights.shape[1] // 3
     query = (points[places] @ weights[:, :width]).reshape(places.size, heads, -1)
-    rest = (points @ weights[:, width:]).reshape(points.shape[0], 2, heads, -1)
-    return Seen(query.transpose(1, 0, 2), rest[:, 0].transpose(1, 0, 2), rest[:, 1].transpose(1, 0, 2), places)
-
-
-def outward(attention: Attention, averages: Float[np.ndarray, "h m k"]) -> Float[np.ndarray, "m d"]:
-    """The `averages` of the values of all heads of `attention`, through the output projections, without the bias."""
-    h, m, k = averages.shape
-    output = attention.output.transpose(0, 2, 1).reshape(h * k, -1)
-    return np.asarray(averages.transpose(1, 0, 2).reshape(m, h * k) @ output)
+    # in memory one token after the other for each coordinate of a head, as the products with weights read them
+    key, value = (weights[:, width:].T @ points.T).reshape(2, heads, -1, points.shape[0]).transpose(0, 1, 3, 2)
+    return Seen(query.transpose(1, 0, 2), key, value, places)

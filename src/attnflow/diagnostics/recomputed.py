@@ -30,10 +30,10 @@ def attended_values(
     query, key = _logit_factors(attention, moments, seen)
     averages, collisions = np.empty((h, m, k), key.dtype), np.empty((h, m))
     first, last = attention.keys.bounds(seen.places, n)
-    ones = np.ones((n, 1), key.dtype)
+    ones = np.ones((1, n), key.dtype)
     for head in range(h):
         columns = np.ascontiguousarray(key[head].T)
-        rows_of = np.concatenate([seen.value[head], ones], axis=1)  # the last column adds up the weights
+        values = np.concatenate([seen.value[head].T, ones]).T  # the last column adds up the weights
         for rows in _blocks(attention.keys, m, ENTRIES // n):
             here = slice(int(first[rows].min()), int(last[rows].max()))
             p = query[head, rows] @ columns[:, here]
@@ -42,7 +42,7 @@ def attended_values(
                 p[(places < first[rows, None]) | (places >= last[rows, None])] = -np.inf
             p -= p.max(axis=1, keepdims=True)
             np.exp(p, out=p)
-            read = p @ rows_of[here]
+            read = p @ values[here]
             averages[head, rows] = read[:, :k] / read[:, k:]
             collisions[head, rows] = np.einsum("mn,mn->m", p, p) / np.square(read[:, k])
     return averages, collisions

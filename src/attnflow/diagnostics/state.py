@@ -54,16 +54,18 @@ class State:
     massive_share: float
 
 
-def measure_state(tokens: Float[np.ndarray, "n d"], axes: Float[np.ndarray, "l d"]) -> State:
+def measure_state(
+    tokens: Float[np.ndarray, "n d"], axes: Float[np.ndarray, "l d"], *, spread: Spread | None = None
+) -> State:
     """Everything in `State` of `tokens` (n, d); `axes` (l, d) are the unit vectors of the sliced distance.
 
-    One covariance and one eigenproblem of size min(n, d) serve all of it. A single point, or n equal ones, are at
-    distance 0 from their Gaussian.
+    `spread`: their moments, if they are at hand. One covariance and one eigenproblem of size min(n, d) serve all of it.
+    A single point, or n equal ones, are at distance 0 from their Gaussian.
 
     Source: this package, docs/theory/diagnose.md, section 1.
     """
     n, d = tokens.shape
-    spread = spread_of(tokens)
+    spread = spread_of(tokens) if spread is None else spread
     typical = np.sqrt(spread.trace / d)
     massive, share = massive_channels(tokens, typical)
     sliced, (mmd, floor, p_value) = 0.0, (0.0, 0.0, None)

@@ -29,7 +29,7 @@ def read_hidden_states(path: str | os.PathLike[str]) -> tuple[dict[str, Float[np
         raise BadInput(f"`source` must be a model or a file of hidden states: there is no file `{file}`.")
     arrays = _arrays(file)
     if not arrays:
-        raise BadInput(f"`{file}` must hold hidden states: it cannot be read ({reason}).") from error
+        raise BadInput(f"`{file}` must hold hidden states: it is empty; save one array (layers + 1, n, d) a sequence.")
     digest = hashlib.blake2b(digest_size=16)
     first: tuple[str, tuple[int, ...]] | None = None
     states = {}

@@ -16,12 +16,14 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 class FeedForwards(Protocol):
-    """A network that lends its feed-forwards: `layers` of them, and what each adds to tokens (n, d), without any norm."""
+    """A network that lends its feed-forwards, such as `attnflow.networks.encoder.Encoder`."""
 
     @property
-    def layers(self) -> int: ...
+    def layers(self) -> int:
+        """How many it has, one a block."""
 
-    def feed_forward(self, layer: int, tokens: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]: ...
+    def feed_forward(self, layer: int, tokens: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+        """What the feed-forward of block `layer` adds to `tokens` (n, d), without any norm."""
 
 
 @dataclasses.dataclass(frozen=True)

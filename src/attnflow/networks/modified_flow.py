@@ -32,12 +32,12 @@ def modified_flow(
     """N(0, I) in dimension `dim`, and the Gaussian behind each block of `network` modified by `rule`.
 
     Attention moves the Gaussian by its mean field, which is exact for infinitely many tokens; with `keys`, the number
-    of tokens, by the mean over so many independent tokens, one of which is the query, made affine in the query, and with
-    the noise that their choice adds. The feed-forward, which is not affine, moves `DRAWS` tokens, drawn with `seed` and made to have the
-    mean and covariance of the Gaussian exactly; the moments behind it are those of the next Gaussian. It ends early,
-    before the first tokens beyond the range of float32.
+    of tokens, by the mean over so many independent tokens, one of which is the query, made affine in the query, and
+    with the noise that their choice adds. The feed-forward, which is not affine, moves `DRAWS` tokens, drawn with
+    `seed` and made to have the mean and covariance of the Gaussian exactly; the moments behind it are those of the next
+    Gaussian. It ends early, before the first tokens beyond the range of float32.
 
-    Source: :cite:alcalde2026, Prop. 2.1; this package, docs/theory/finite-n.md.
+    Source: :cite:alcalde2026, Section 5.2; this package, docs/theory/finite-n.md.
     """
     normal = _standard_draws(dim, seed)
     place = Place(np.zeros(dim), np.eye(dim))
@@ -58,7 +58,7 @@ def modified_flow(
 def behind_attention(place: Place, rule: Modified, keys: int | None) -> Place:
     """The Gaussian at `place` behind the attention of `rule`: its mean field, or the mean over `keys` drawn tokens.
 
-    Source: :cite:alcalde2026, Prop. 2.1; this package, docs/theory/finite-n.md.
+    Source: :cite:alcalde2026, Section 5.2; this package, docs/theory/finite-n.md.
     """
     factor, _ = semidefinite_factor(place.cov)
     measure = Gaussian(place.mean, factor)

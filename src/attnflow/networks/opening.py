@@ -175,8 +175,8 @@ def _require_blocks(model: Module, family: Family) -> None:
         parts = []
     if not parts:
         raise BadInput(
-            f"`source` must be a whole {family.name}, as transformers builds it: {type(model).__name__} has no blocks at "
-            "their place; give the whole model, and see docs/networks.md for the versions of transformers."
+            f"`source` must be a whole {family.name}, as transformers builds it: {type(model).__name__} has no blocks "
+            "at their place; give the whole model, and see docs/networks.md for the versions of transformers."
         )
 
 

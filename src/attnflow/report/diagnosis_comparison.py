@@ -25,6 +25,9 @@ def draw_drift(ax: Axes, comparison: xr.Dataset) -> None:
         say_inside(ax, "no drift: the two models have unequal widths or depths")
         return
     drift = comparison["drift"].values
+    if not np.any(drift):
+        say_inside(ax, "no drift: all states of the two models agree")
+        return
     shown = Band(comparison["drift_low"].values, drift, comparison["drift_high"].values)
     draw_band(ax, x, shown, color=COLORS[0], label="with its bootstrap interval" if _interval(shown) else "_")
     choose_scale(ax, shown.low, shown.high, drift, from_zero=True)

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from matplotlib.ticker import NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from .canvas import MUTED, TIME_COLORS
 from .diagnosis_bands import Band, band, has_values, quantile_band, repeated
@@ -96,7 +96,7 @@ def draw_massive(ax: Axes, layers: xr.Dataset) -> None:
                 label=f"channel {channel}")  # fmt: skip
     most = float(np.nanmax(shown.high))
     ax.set_ylim(0.0, 1.06 * most if most > 0 else 0.01)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g} %"))
     legend_above(ax)
 
 

@@ -10,6 +10,10 @@ HOW_TO: Mapping[str, str] = {
         "Each quantity is measured on one sequence, or one batch of Gaussian tokens, at a time. The line is the median "
         "over them, the band leaves out the lowest and the highest tenth."
     ),
+    "all tokens in one cloud": (
+        "A sample of the tokens of all sequences, measured as one cloud (dashed): it holds the differences between "
+        "sequences as well, and shows more directions than one sequence can."
+    ),
     "mean norm": "The length of the mean of the tokens.",
     "trace": "The sum of the variances of all coordinates: how far the tokens lie from their mean, squared.",
     "effective rank, rank": (

@@ -76,7 +76,9 @@ def open_network(probe: Probe) -> Encoder:
     except ModuleNotFoundError as error:
         if error.name not in {"torch", "transformers"}:
             raise
-        raise BadInput(f"`model` needs {error.name}, which is not installed; pip install 'attnflow[networks]'.") from error
+        raise BadInput(
+            f"`model` needs {error.name}, which is not installed; pip install 'attnflow[networks]'."
+        ) from error
     return open_encoder(source, random_init=probe.random_init is not None, seed=probe.seed or 0)
 
 
@@ -88,5 +90,7 @@ def _default_folder() -> str:
 
     found = find_spec(PACKAGE)
     if found is None or found.origin is None:
-        raise BadInput(f"`model` must be given: the default, MiniLM, is not installed; {INSTALL}, or name a folder or an id.")
+        raise BadInput(
+            f"`model` must be given: the default, MiniLM, is not installed; {INSTALL}, or name a folder or an id."
+        )
     return str(Path(found.origin).parent / "model")

@@ -158,6 +158,14 @@ def test_massive_activations_are_named_with_their_share_and_coordinate():
     assert "massive activations in 9 % of the tokens at layer 4, from layer 3 on, mostly coordinate 99" in texts(found)
 
 
+def test_massive_activations_leave_the_line_to_what_they_come_with():
+    found = judge(quiet(massive_share=0.2 * FLAT, effective_rank=np.linspace(60.0, 20.0, 7), noise=0.0))
+    assert (
+        found.line == "rank falls 60 to 20 from layer 0 to 6: anisotropic concentration; theory valid in all 6 layers"
+    )
+    assert "massive activations in 20 %" in texts(found)
+
+
 def test_tokens_beyond_the_floor_of_the_distance_are_not_gaussian_from_some_layer_on():
     distance = 0.02 * np.array([1.0, 1.02, 1.1, 1.2, 1.4, 3.0, 2.0])
     assert "not Gaussian from layer 4 on: sliced W2 up to 3 times its floor (layer 5)" in texts(

@@ -83,6 +83,8 @@ def diagnose(
     other = None
     if against is not None:
         other = open_other(against, encoder, inputs, kept=ITEMS, seed=start, tokenizer=tokenizer)
+    if gate is not None:
+        gate.require(_fields(encoder, inputs, other))
     key = _key(encoder, inputs, other, start)
     checkpoint = Checkpoint(None if resume is None else Path(resume) / f"{key}.npz")
     axes = np.asarray(unit_directions(encoder.dim, DIRECTIONS, start))
@@ -110,6 +112,17 @@ def _inputs(
     return gaussian_inputs(encoder, tokens=tokens, batches=batches, seed=seed)
 
 
+def _fields(encoder: Any, inputs: Inputs, other: Other | None) -> frozenset[str]:
+    """What a gate may ask for, now that all sizes are known."""
+    return available(
+        compared=other is not None,
+        real=inputs.real,
+        predictions=any(not isinstance(attention, str) for attention in encoder.attentions),
+        inputs=len(inputs.labels) if inputs.real else min(ITEMS, inputs.sizes[0]),
+        same_layers=other is not None and other.shape == (encoder.layers, encoder.dim),
+    )
+
+
 def _measure(
     encoder: Any, inputs: Inputs, other: Other | None, checkpoint: Checkpoint, *, axes: np.ndarray, seed: int
 ) -> tuple[list[Row], bool]:
@@ -130,15 +143,12 @@ def _measure(
             for i in range(count):
                 if i in rows:
                     continue
-                rows[i] = _row(attentions, inputs, i, axes=axes, seed=seed, kept=kept[i], on_layer=step)
-                if other is not None:
-                    rows[i] |= other.look(i)
+                row = _row(attentions, inputs, i, axes=axes, seed=seed, kept=kept[i], on_layer=step)
+                rows[i] = row if other is None else row | other.look(i)
                 if time.monotonic() - written > PATIENCE:
                     checkpoint.write(rows)
                     written = time.monotonic()
         except KeyboardInterrupt:
-            if other is not None and rows and (last := max(rows)) and "other_state" not in rows[last]:
-                del rows[last]
             if not rows:
                 raise
             checkpoint.write(rows)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -21,9 +21,6 @@ from .inputs import SHOWN, Inputs
 from .paired import pairing_dataset, pairing_to_dict
 from .row import Row
 from .verdict import DiagnosisVerdict, make_verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SCHEMA = 1
 
@@ -63,8 +60,8 @@ class Diagnosis:
         """The table of heads: spectra, ranks and trace ratios of B and V, head by head."""
         return self.layers[[name for name, value in self.layers.items() if value.dims == ("block", "head")]]
 
-    def plot(self) -> Figure:
-        """One picture with noise bands: the layers, and first the comparison if there is one."""
+    def plot(self) -> Any:
+        """A matplotlib Figure: one picture with noise bands: the layers, and first the comparison if there is one."""
         from ...report.diagnosis import diagnosis_figure
 
         return diagnosis_figure(self.layers, self.comparison_dataset, title=self.title)
@@ -176,9 +173,15 @@ def assemble(
         compared = pair_outputs(Outputs(item_output, item_state), Outputs(*there), seed=seed)
     model = {name: getattr(encoder, name) for name in MODEL}
     facts = {
-        "kind": inputs.kind, "count": len(rows), "asked": len(inputs.labels), "words": _words(inputs, len(rows)),
-        "size": inputs.sizes[0], "fingerprint": inputs.fingerprint, "against": other, "tokens": int(np.sum([row["tokens"] for row in rows])),
-    }  # fmt: skip
+        "kind": inputs.kind,
+        "words": _words(inputs, len(rows)),
+        "count": len(rows),
+        "asked": len(inputs.labels),
+        "size": inputs.sizes[0],
+        "tokens": int(np.sum([row["tokens"] for row in rows])),
+        "fingerprint": inputs.fingerprint,
+        "against": other,
+    }
     verdict = make_verdict(layers, compared, model | {"input": inputs.kind})
     tripped = () if gate is None else gate.tripped(gate_values(layers, compared))
     shown = inputs.labels if inputs.kind == "gaussian" else tuple(label[:SHOWN] for label in inputs.labels[: len(rows)])

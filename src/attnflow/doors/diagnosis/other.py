@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Other:
-    """What a diagnosis is held against: `name`, its `fingerprint`, and `look(i)` at input number i.
+    """What a diagnosis is held against: `name`, `fingerprint`, `shape` (layers, width), and `look(i)` at input i.
 
     `look` gives `other_state` (items, layers + 1, d) and `other_output` (items, p) of that input, like the rows of the
     diagnosis itself.
     """
 
-    def __init__(self, name: str, fingerprint: str, look: Callable[[int], Row]) -> None:
-        self.name, self.fingerprint, self.look = name, fingerprint, look
+    def __init__(self, name: str, fingerprint: str, shape: tuple[int, int], look: Callable[[int], Row]) -> None:
+        self.name, self.fingerprint, self.shape, self.look = name, fingerprint, shape, look
 
 
 class _Means:
@@ -64,15 +64,15 @@ def open_other(against: Any, encoder: Any, inputs: Inputs, *, kept: int, seed: i
     same = _same_inputs(network, encoder, inputs, seed=seed)
 
     def look(i: int) -> Row:
-        rows = chosen(same.sizes[i], kept, seed) if same.kind == "gaussian" else None
-        if same.kind == "gaussian" and i > 0:
+        if same.kind == "gaussian" and i > 0:  # the tokens of the first batch are enough
             return {}
+        rows = chosen(same.sizes[i], kept, seed) if same.kind == "gaussian" else None
         means = _Means(rows)
         output = same.run(i, means)
         states = np.stack(means.found, axis=1)
         return {"other_state": states, "other_output": np.atleast_2d(output if rows is None else output[rows])}
 
-    return Other(network.name, network.fingerprint, look)
+    return Other(network.name, network.fingerprint, (network.layers, network.dim), look)
 
 
 def _same_inputs(network: Any, encoder: Any, inputs: Inputs, *, seed: int) -> Inputs:
@@ -116,4 +116,5 @@ def _saved(other: Diagnosis, inputs: Inputs) -> Other:
             return {} if i else {"other_state": other.item_state, "other_output": other.item_output}
         return {"other_state": other.item_state[i : i + 1], "other_output": other.item_output[i : i + 1]}
 
-    return Other(other.model["name"], other.model["fingerprint"], look)
+    model = other.model
+    return Other(model["name"], model["fingerprint"], (model["layers"], model["dim"]), look)

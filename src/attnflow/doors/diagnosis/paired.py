@@ -16,7 +16,7 @@ CURVES = ("value", "low", "high")
 
 def pairing_dataset(pairing: Pairing) -> xr.Dataset:
     """The numbers of `pairing`: cosine and overlap by item (dimension `sequence`), drift by layer, if it has them."""
-    found: dict[str, Any] = {}
+    found, attributes = dict[str, Any](), dict[str, Any]()
     if pairing.cosine is not None:
         found["cosine"] = ("sequence", pairing.cosine, {"long_name": "cosine of the two outputs"})
     if pairing.overlap is not None:
@@ -25,9 +25,10 @@ def pairing_dataset(pairing: Pairing) -> xr.Dataset:
     if pairing.drift is not None:
         words = "distance of the two states over the spread between inputs"
         found["drift"] = ("layer", pairing.drift.value, {"long_name": words})
+        attributes["drift_start"] = pairing.drift.value.size if pairing.drift.start is None else pairing.drift.start
         for end in ("low", "high"):
             found[f"drift_{end}"] = ("layer", getattr(pairing.drift, end), {"long_name": "95 % bootstrap interval"})
-    return xr.Dataset(found)
+    return xr.Dataset(found, attrs=attributes)
 
 
 def pairing_to_dict(pairing: Pairing) -> dict[str, Any]:
@@ -52,7 +53,12 @@ def pairing_from_dict(data: Mapping[str, Any]) -> Pairing:
         inputs=int(data["inputs"]),
         cosine=None if data["cosine"] is None else np.array(data["cosine"], dtype=np.float64),
         overlap=None if overlap is None else Overlap(**{**overlap, "each": np.array(overlap["each"])}),
-        drift=None if drift is None else Drift(*(np.array(drift[name]) for name in CURVES), start=drift["start"]),
+        drift=None if drift is None else _drift(drift),
         identical=bool(data["identical"]),
         notes=tuple(data["notes"]),
     )
+
+
+def _drift(data: Mapping[str, Any]) -> Drift:
+    value, low, high = (np.array(data[name]) for name in CURVES)
+    return Drift(value, low, high, start=data["start"])

@@ -7,7 +7,9 @@ import numpy as np
 from ...diagnostics.state import measure_state
 from .row import Row, marginal
 
-POOLED = ("mean_norm", "cov_trace", "effective_rank", "token_cosine", "sliced_w2_scaled", "mmd", "massive_share")
+POOLED = (
+    "mean_norm", "cov_trace", "effective_rank", "token_cosine", "sliced_w2_scaled", "mmd", "mmd_floor", "massive_share",
+)  # fmt: skip
 SIZE = 4096
 """Tokens of the sample, over all sequences."""
 

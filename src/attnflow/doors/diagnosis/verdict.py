@@ -19,7 +19,6 @@ from .verdict_theory import sharpness, sign_conditions, trust
 
 PROBE = "on Gaussian tokens (a probe, not your data): "
 QUIET = "no collapse, no concentration"
-CLAUSES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,18 +45,15 @@ def make_verdict(layers: xr.Dataset, comparison: Pairing | None, info: Mapping[s
 
     Source: this package, docs/diagnose-fields.md.
     """
-    shapes = (
-        growth(layers, bounded_by_norm=bool(info["bounded_by_norm"])),
-        concentration(layers),
-        massive(layers),
-    )
+    large = massive(layers)
+    shapes = (growth(layers, bounded_by_norm=bool(info["bounded_by_norm"])), concentration(layers))
     theory = trust(layers)
     below = (gaussianity(layers), theory, sharpness(layers), sign_conditions(layers, dim=int(info["dim"])))
     compared = Part() if comparison is None else differences(comparison)
-    shown = [clause for part in shapes for clause in part.clauses][:CLAUSES] or [QUIET]
+    shown = tuple(clause for part in shapes for clause in part.clauses) or large.clauses or (QUIET,)
     clauses = compared.clauses or (*shown, *theory.clauses)
     last = population(layers, dim=int(info["dim"]))
-    findings = tuple(finding for part in (compared, *shapes, *below, last) for finding in part.findings)
+    findings = tuple(finding for part in (compared, *shapes, large, *below, last) for finding in part.findings)
     return DiagnosisVerdict((PROBE if info["input"] == "gaussian" else "") + "; ".join(clauses), findings)
 
 

@@ -55,7 +55,7 @@ def by_head(projection: Projection, heads: int) -> tuple[Float[np.ndarray, "h k 
 
 
 def from_heads(weight: Float[np.ndarray, "d hk"], heads: int) -> Float[np.ndarray, "h d k"]:
-    """The output matrix (d, h k) of all `heads` as one a head (h, d, k)."""
+    """The output matrix (d, h k) of all `heads` as one for each head (h, d, k)."""
     return weight.reshape(weight.shape[0], heads, -1).transpose(1, 0, 2)
 
 

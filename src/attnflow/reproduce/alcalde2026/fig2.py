@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import xarray as xr
@@ -50,9 +50,11 @@ def reproduce(folder: Path, probe: Probe) -> Reproduction:
         found += default_checks(data, size)
     data.attrs |= {"target": NAME, **facts(network, size)}
     title = "Gaussian tokens through a network: the distance to the Gaussian with their mean and covariance"
-    return write_all(
-        folder, FILES, data, found, lambda path: distances_figure({network.name: data}, title=title, path=path)
-    )
+
+    def draw(path: Path) -> None:
+        distances_figure({network.name: data}, title=title, path=path)
+
+    return write_all(folder, FILES, data, found, draw)
 
 
 def distances(network: Encoder, size: Size, tick: Callable[[], None] = lambda: None) -> xr.Dataset:
@@ -63,7 +65,7 @@ def distances(network: Encoder, size: Size, tick: Callable[[], None] = lambda: N
         visit = Measuring((), axes, seed=size.seed, on_layer=tick)
         network.run_tokens(cloud, visit)
         rows.append(visit.row())
-    data = {name: (("batch", "layer"), np.stack([row[name] for row in rows])) for name in MEASURED}
+    data: dict[str, Any] = {name: (("batch", "layer"), np.stack([row[name] for row in rows])) for name in MEASURED}
     data["tokens"] = (("batch",), np.full(size.batches, size.tokens))
     return xr.Dataset(data, {"batch": np.arange(size.batches), "layer": np.arange(network.layers + 1)})
 
@@ -75,7 +77,12 @@ def input_checks(data: xr.Dataset, dim: int, size: Size) -> list[Check]:
     # the squares of the slices: relative deviation 0.7 / 2, almost independent
     error = numbers.NORMAL * 0.35 * float(np.sqrt((1 / DIRECTIONS + 3 / dim**2) / size.batches))
     return [
-        close("input: sliced W2 over sqrt(tr / d), against its floor", start.sliced_w2_scaled, floor, rtol=0.5 * error + 0.005),
+        close(
+            "input: sliced W2 over sqrt(tr / d), against its floor",
+            start.sliced_w2_scaled,
+            floor,
+            rtol=0.5 * error + 0.005,
+        ),
         close("input: discrepancy against its floor", start.mmd, start.mmd_floor, rtol=numbers.NULL_MMD),
     ]
 

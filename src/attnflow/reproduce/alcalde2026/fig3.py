@@ -84,7 +84,9 @@ def marginals(network: Encoder, size: Size, tick: Callable[[], None] = lambda: N
         network.run_tokens(cloud, visit)
     along = ("batch", "layer")
     names = [name for name in Marginal._fields if name != "quantiles"]
-    data: dict[str, Any] = {name: (along, np.array([[getattr(m, name) for m in row] for row in rows])) for name in names}
+    data: dict[str, Any] = {
+        name: (along, np.array([[getattr(m, name) for m in row] for row in rows])) for name in names
+    }
     data["quantiles"] = ((*along, "level"), np.array([[m.quantiles for m in row] for row in rows]))
     levels = (np.arange(LEVELS) + 0.5) / LEVELS
     coordinates = {"batch": np.arange(size.batches), "layer": np.arange(network.layers + 1), "level": levels}
@@ -124,7 +126,7 @@ def input_checks(data: xr.Dataset, size: Size) -> list[Check]:
 
 def default_checks(data: xr.Dataset, size: Size) -> list[Check]:
     """What holds for MiniLM: spread and kurtosis by layer, medians over the coordinates."""
-    if size.tokens < numbers.ENOUGH:
+    if size.tokens != numbers.TOKENS:
         return []
     found = []
     for layer in range(1, data.sizes["layer"]):
@@ -134,8 +136,6 @@ def default_checks(data: xr.Dataset, size: Size) -> list[Check]:
             ("median_kurtosis", "median excess kurtosis of the coordinates", numbers.KURTOSIS),
         ):
             mean, spread = table[layer]
-            # the noise of a cloud falls like one over the root of its tokens
-            single = spread * (numbers.TOKENS / size.tokens) ** 0.5
-            error = numbers.NORMAL * (single**2 / size.batches + spread**2 / numbers.CLOUDS) ** 0.5
+            error = numbers.NORMAL * spread * (1 / size.batches + 1 / numbers.CLOUDS) ** 0.5
             found.append(close(f"layer {layer}: {words}", here[name].mean(), mean, atol=error))
     return found

@@ -6,9 +6,9 @@ Source: :cite:alcalde2026, Section 5.2 and Fig. 4.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -68,7 +68,8 @@ def study(network: Encoder, size: Size, tick: Callable[[], None] = lambda: None)
     Beside them what the theory says: the Gaussian moved by the mean field, and by as many keys as there are tokens.
     `tick` is called after each course.
     """
-    measured, flows = [], []
+    measured: list[list[Course]] = []
+    flows: list[list[np.ndarray]] = []
     for damping, (value, logit) in itertools.product(numbers.DAMPINGS.values(), numbers.SIGNS.values()):
         scales = (value * numbers.A, logit * numbers.strength(network.dim), damping)
         measured.append([])
@@ -88,7 +89,7 @@ def course(network: Encoder, cloud: Float[np.ndarray, "n d"], scales: tuple[floa
 
     rule = Modified(*scales)
     rows = [
-        (*_moments(tokens), own_weights(tokens, rule.B, QUERIES).mean())
+        (*_moments(tokens), float(own_weights(tokens, rule.B, QUERIES).mean()))
         for tokens in modified_states(network, cloud, rule)
     ]
     return Course(*_filled(rows, network.layers + 1, width=3))
@@ -102,7 +103,7 @@ def predicted(
     from ...networks.modified_flow import modified_flow
 
     places = modified_flow(network, network.dim, Modified(*scales), keys=keys, seed=seed)
-    rows = [(np.trace(place.cov), np.linalg.norm(place.mean)) for place in places]
+    rows = [(float(np.trace(place.cov)), float(np.linalg.norm(place.mean))) for place in places]
     return _filled(rows, network.layers + 1, width=2)
 
 
@@ -136,7 +137,9 @@ def _dataset(measured: np.ndarray, flows: np.ndarray, dim: int) -> xr.Dataset:
     cases = (len(numbers.DAMPINGS), len(numbers.SIGNS))
     tokens, theory = (array.reshape(*cases, *array.shape[1:]) for array in (measured, flows))
     along = ("damping", "signs", "batch", "layer")
-    data = {name: (along, tokens[:, :, :, i]) for i, name in enumerate(("cov_trace", "mean_norm", "own_weight"))}
+    data: dict[str, Any] = {
+        name: (along, tokens[:, :, :, i]) for i, name in enumerate(("cov_trace", "mean_norm", "own_weight"))
+    }
     for i, name in enumerate(("flow_trace", "flow_mean_norm")):
         data[name] = (("damping", "signs", "flow", "layer"), theory[:, :, :, i])
     data["last_finite_layer"] = (along[:3], np.isfinite(tokens[:, :, :, 0]).sum(axis=-1) - 1)
@@ -150,7 +153,7 @@ def _moments(tokens: Float[np.ndarray, "n d"]) -> tuple[float, float]:
     return float(wide.var(axis=0).sum()), float(np.linalg.norm(wide.mean(axis=0)))
 
 
-def _filled(rows: list[tuple[float, ...]], length: int, *, width: int) -> np.ndarray:
+def _filled(rows: Sequence[tuple[float, ...]], length: int, *, width: int) -> np.ndarray:
     """The `rows` as columns, (`width`, `length`), NaN behind the last."""
     filled = np.full((width, length), np.nan)
     filled[:, : len(rows)] = np.array(rows).T

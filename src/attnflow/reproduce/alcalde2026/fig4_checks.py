@@ -90,10 +90,19 @@ def _growth(damped: xr.Dataset, last: int) -> list[Check]:
     ]
     for pair in ("(-, +)", "(+, -)", "(+, +)"):
         ratio = theory.sel(signs=pair, flow="finite_n", layer=last) / trace.sel(signs=pair, layer=last)
-        found.append(close(f"damped, {pair}: last trace of the Gaussian of n keys over that of tokens", ratio, 1.0, atol=0.1))
+        found.append(
+            close(f"damped, {pair}: last trace of the Gaussian of n keys over that of tokens", ratio, 1.0, atol=0.1)
+        )
     far = theory.sel(flow="mean_field", layer=last) / trace.sel(layer=last)
     off = [pair for pair in numbers.SIGNS if not 0.5 < float(far.sel(signs=pair)) < 2]
-    return [*found, same("damped: pairs whose last trace the mean field misses by a factor above 2", ", ".join(off), "(-, +), (+, +), (-, -)")]
+    return [
+        *found,
+        same(
+            "damped: pairs whose last trace the mean field misses by a factor above 2",
+            ", ".join(off),
+            "(-, +), (+, +), (-, -)",
+        ),
+    ]
 
 
 def _undamped(data: xr.Dataset, size: Size) -> list[Check]:

@@ -6,6 +6,7 @@ clouds of 4096 standard normal tokens.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 SIGNS: Final = {"(-, +)": (-1, 1), "(+, -)": (1, -1), "(+, +)": (1, 1), "(-, -)": (-1, -1)}
@@ -32,4 +33,4 @@ SEPARATION: Final = 100
 
 def strength(dim: int) -> float:
     """|B| in dimension `dim`: 1 / sqrt(d) to two decimals, 0.05 for MiniLM."""
-    return round(dim**-0.5, 2)
+    return round(1 / math.sqrt(dim), 2)

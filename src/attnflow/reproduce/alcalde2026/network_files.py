@@ -45,7 +45,10 @@ def write_all(
     data.attrs |= {"checks": [check.to_dict() for check in checks], "provenance": provenance()}
     write_dataset(data, dataset)
     draw(picture)
-    report = {key: data.attrs[key] for key in ("target", "model", "batches", "tokens_in_a_batch", "seed", "checks", "provenance")}
+    report = {
+        key: data.attrs[key]
+        for key in ("target", "model", "batches", "tokens_in_a_batch", "seed", "checks", "provenance")
+    }
     with replacing(table) as partial:
         partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return Reproduction(tuple(checks), {str(data.attrs["target"]): data}, (picture, dataset, table))
