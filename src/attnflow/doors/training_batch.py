@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -21,6 +21,8 @@ PICTURES, TEXT, MASK, TYPES = "pixel_values", "input_ids", "attention_mask", "to
 Visit: TypeAlias = Callable[[int, Any], None]
 Pass: TypeAlias = Callable[[Visit], object]
 """Sends one sequence through the network, past a visitor."""
+Row: TypeAlias = dict[str, np.ndarray]
+"""The inputs of one sequence, by name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,38 +64,40 @@ class Arrays:
         """One pass through `encoder` a sequence, without its padding."""
         from ..networks.item import Item
 
-        wanted = TEXT if encoder.modality == "text" else PICTURES
-        if wanted not in self.inputs:
-            raise BadInput(f"`batch` must hold `{wanted}` for `{encoder.name}`: {', '.join(self.inputs)} was found.")
-        if wanted == TEXT:
-            self._require_known(encoder)
-        rows = list(self._rows(wanted))
-        counts = [row[TEXT].shape[1] if TEXT in row else encoder.reader.tokens for row in rows]  # type: ignore[attr-defined]
-        _require_few(sum(counts))
-        items = [Item(count, False, functools.partial(dict, row)) for count, row in zip(counts, rows, strict=True)]
+        name = TEXT if encoder.modality == "text" else PICTURES
+        if name not in self.inputs:
+            raise BadInput(f"`batch` must hold `{name}` for `{encoder.name}`: {', '.join(self.inputs)} was found.")
+        rows = self._texts(encoder) if name == TEXT else self._pictures(encoder)
+        _require_few(sum(tokens for tokens, _ in rows))
+        items = [Item(tokens, False, functools.partial(dict, row)) for tokens, row in rows]
         return [functools.partial(encoder.run, item) for item in items]
 
-    def _rows(self, wanted: str) -> Iterator[dict[str, np.ndarray]]:
-        values = self.inputs[wanted]
-        names = [wanted, *([TYPES] if wanted == TEXT and np.any(self.inputs.get(TYPES, 0)) else [])]
-        mask = self.inputs.get(MASK) if wanted == TEXT else None
-        for i in range(values.shape[0]):
-            kept = slice(None) if mask is None else np.flatnonzero(mask[i])
-            yield {name: self.inputs[name][i : i + 1, kept] for name in names}
-
-    def _require_known(self, encoder: Encoder) -> None:
-        """Raise BadInput for tokens that the network has no embedding of, or more of them than it has positions."""
+    def _texts(self, encoder: Encoder) -> list[tuple[int, Row]]:
+        """How many tokens, and the inputs, of each sequence."""
         reader: Any = encoder.reader
-        ids = self.inputs[TEXT]
-        if ids.min(initial=0) < 0 or ids.max(initial=0) >= reader.vocabulary:
+        mask = self.inputs.get(MASK, np.ones_like(self.inputs[TEXT])).astype(bool)
+        tokens, longest, kinds = self.inputs[TEXT][mask], int(mask.sum(axis=1).max()), self.inputs.get(TYPES)
+        if tokens.min() < 0 or tokens.max() >= reader.vocabulary:
             raise BadInput(
-                f"`batch` must hold tokens from 0 to {reader.vocabulary - 1}: {ids.min()} to {ids.max()} were found."
+                f"`batch` must hold tokens from 0 to {reader.vocabulary - 1} for `{encoder.name}`: {tokens.min()} to "
+                f"{tokens.max()} were found."
             )
-        longest = int(self.inputs[MASK].astype(bool).sum(axis=1).max()) if MASK in self.inputs else ids.shape[1]
         if longest > reader.limit:
             raise BadInput(f"`batch` must hold sequences of at most {reader.limit} tokens: {longest} were found.")
-        if encoder.family != "BERT" and np.any(self.inputs.get(TYPES, 0)):
+        names = [TEXT] if kinds is None or not kinds.any() else [TEXT, TYPES]
+        if TYPES in names and encoder.family != "BERT":
             raise BadInput(f"`batch` must not hold `{TYPES}` for {encoder.family}, which has none; leave them out.")
+        return [
+            (int(kept.sum()), {name: self.inputs[name][i : i + 1, kept] for name in names})
+            for i, kept in enumerate(mask)
+        ]
+
+    def _pictures(self, encoder: Encoder) -> list[tuple[int, Row]]:
+        reader: Any = encoder.reader
+        pixels, wanted = self.inputs[PICTURES], (reader.channels, *reader.size)
+        if pixels.shape[1:] != wanted:
+            raise BadInput(f"`batch` must hold pictures of shape {wanted}: {pixels.shape[1:]} was found.")
+        return [(reader.tokens, {PICTURES: pixels[i : i + 1]}) for i in range(pixels.shape[0])]
 
 
 Batch: TypeAlias = Passages | Gaussians | Arrays
@@ -120,21 +124,21 @@ def batch_of(batch: Any, *, seed: int) -> Batch:
 
 
 def _arrays(batch: Mapping[str, Any]) -> Arrays:
-    known = [name for name in (TEXT, PICTURES, MASK, TYPES) if batch.get(name) is not None]
-    if not {TEXT, PICTURES} & set(known):
+    of_text = (TEXT, MASK, TYPES) if batch.get(TEXT) is not None else ()
+    known = [name for name in (*of_text, PICTURES) if batch.get(name) is not None]
+    if not known:
         raise BadInput(
             f"`batch` must hold `{TEXT}` or `{PICTURES}`: {', '.join(map(str, batch)) or 'nothing'} was found."
         )
     arrays = {name: _array(batch[name]) for name in known}
     for name, array in arrays.items():
-        other = arrays.get(TEXT, arrays.get(PICTURES))
-        wanted = (array.ndim == 4) if name == PICTURES else (array.ndim == 2 and array.shape == np.shape(other))
-        if not wanted or not array.size:
+        right = array.ndim == 4 if name == PICTURES else array.ndim == 2 and array.shape == arrays[TEXT].shape
+        if not right or not array.size:
             raise BadInput(
                 f"`batch` must hold sequences of one length, (sequences, tokens), or pictures: `{name}` has shape "
                 f"{array.shape}; pad them, with an `{MASK}`."
             )
-    if MASK in arrays and TEXT in arrays and not arrays[MASK].astype(bool).any(axis=1).all():
+    if MASK in arrays and not arrays[MASK].astype(bool).any(axis=1).all():
         raise BadInput(f"`batch` must hold a token in each sequence: the `{MASK}` leaves one empty; leave it out.")
     return Arrays(arrays)
 

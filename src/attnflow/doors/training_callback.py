@@ -17,9 +17,9 @@ class TrainingCallback:
 
     In a loop of your own, `callback(model, step)` after each step; with the Trainer of transformers, give it in
     `callbacks`. Every `every` steps it sends the `batch` through the model: texts, the named tensors of a batch
-    (`input_ids`, `attention_mask`, or `pixel_values`), or a number of Gaussian tokens for the first block. It measures in
-    evaluation mode, without gradients, one sequence at a time without padding, on the device of the model and in its
-    precision; it draws no random number of PyTorch, so that training is the same with it as without.
+    (`input_ids`, `attention_mask`, or `pixel_values`), or a number of Gaussian tokens for the first block. It measures
+    in evaluation mode, without gradients, one sequence at a time without padding, on the device of the model and in
+    its precision; it draws no random number of PyTorch, so that training is the same with it as without.
 
     `log` is called with the numbers and the step, as `wandb.log` is; `history` keeps them in any case. `seed` draws the
     Gaussian tokens and the queries; `tokenizer`, an object or its folder, reads texts where the model or the Trainer
@@ -38,11 +38,7 @@ class TrainingCallback:
         seed: int = 0,
         tokenizer: Any = None,
     ) -> None:
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise BadInput(f"`every` must be a number of steps, at least 1: {every!r} was found.")
-        if log is not None and not callable(log):
-            raise BadInput(f"`log` must be callable with (numbers, step): {type(log).__name__} was found.")
-        self.every, self.seed, self.log = every, seed, log
+        self.every, self.seed, self.log = _steps(every), seed, _logger(log)
         self.history: list[Numbers] = []
         self._batch = batch_of(batch, seed=seed)
         self._tokenizer = tokenizer
@@ -95,6 +91,19 @@ class TrainingCallback:
         self._encoder = open_encoder(model, tokenizer=self._tokenizer)
         self._passes = self._batch.through(self._encoder)
         self._of = model
+
+
+def _steps(every: Any) -> int:
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        raise BadInput(f"`every` must be a number of steps, at least 1: {every!r} was found.")
+    return every
+
+
+def _logger(log: Any) -> Log | None:
+    if log is not None and not callable(log):
+        raise BadInput(f"`log` must be callable with (numbers, step): {type(log).__name__} was found.")
+    given: Log | None = log
+    return given
 
 
 def _nothing(*_: Any, **__: Any) -> None:

@@ -86,7 +86,7 @@ class Watching:
 
 
 def middle(rows: Sequence[Numbers]) -> Numbers:
-    """For each name, the median of the `rows`, one a sequence, that have it; for a layer that is not finite, the first."""
+    """The median of each name over the `rows`, one a sequence, that have it; the first layer that is not finite."""
     names = dict.fromkeys(name for row in rows for name in row)
     values = {name: [row[name] for row in rows if name in row] for name in names}
     first = f"{PREFIX}/not_finite_from_layer"
