@@ -91,6 +91,14 @@ def test_massive_entries_are_counted_by_channel_and_by_token(rng):
     assert state.massive_share == pytest.approx(0.06)
 
 
+def test_a_channel_in_which_many_tokens_are_massive_is_measured_from_its_median(rng):
+    x = rng.standard_normal((1000, 40)).astype(np.float32)
+    x[:300, 5] = 10 + 0.1 * rng.standard_normal(300)  # seven from the mean of the channel: the bound is 7.3
+    state = measure_state(x, unit_directions(40, 8, 0))
+    assert [m.channel for m in state.massive_channels] == [5]
+    assert state.massive_share == pytest.approx(0.3)
+
+
 def test_distances_of_gaussian_tokens_lie_at_their_floors(rng):
     x = (rng.standard_normal((1500, 60)) * np.linspace(0.3, 2, 60)).astype(np.float32)
     state = measure_state(x, unit_directions(60, 200, 1))

@@ -33,13 +33,12 @@ def test_the_control_has_the_covariance_and_another_kurtosis(rng):
 
 
 def test_expected_weights_are_those_of_the_integrals(rng):
-    s2 = rng.gamma(1.0, 4.0, (2, 10))
-    q = 2 * rng.standard_normal((2, 10)) * np.sqrt(s2)
-    counts = np.repeat([1, 3, 11, 64, 700], 2)
+    s2 = rng.gamma(1.0, 4.0, (2, 12))
+    q = 2 * rng.standard_normal((2, 12)) * np.sqrt(s2)
+    counts = np.repeat([1, 3, 64, 90], 3)
     own, pull = expected_weights(s2, q, counts)
     exact = self_weight(np.sqrt(s2), q - s2 / 2, counts.astype(float))
     apart = np.maximum(np.abs(own - exact.own), np.abs(pull - (1 - exact.own - exact.collision)))
     at_node = np.isin(counts, NODES)
     assert apart[:, at_node].max() < 3e-5
-    assert apart[:, ~at_node].max() < 4e-3
-    assert apart[:, counts == 700].max() < 1e-3
+    assert apart[:, ~at_node].max() < 2e-3

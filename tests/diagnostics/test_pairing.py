@@ -10,9 +10,9 @@ import scipy.stats
 
 from attnflow._check import BadInput
 from attnflow.diagnostics.pairing import Outputs, Pairing, pair_outputs
-from attnflow.diagnostics.pairing_data import pairing_dataset, pairing_from_dict, pairing_to_dict
 from attnflow.diagnostics.pairing_drift import drift_by_layer, resample_counts
 from attnflow.diagnostics.pairing_neighbours import neighbour_overlap, row_cosines
+from attnflow.doors.diagnosis.paired import pairing_dataset, pairing_from_dict, pairing_to_dict
 
 RNG = np.random.default_rng(7)
 

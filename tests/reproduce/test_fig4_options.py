@@ -31,7 +31,13 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 def test_a_target_without_a_network_refuses_the_options(command, tmp_path):
-    for option, value in (("--model", "x"), ("--random-init", "bert"), ("--tokens", 9), ("--batches", 2), ("--seed", 0)):
+    for option, value in (
+        ("--model", "x"),
+        ("--random-init", "bert"),
+        ("--tokens", 9),
+        ("--batches", 2),
+        ("--seed", 0),
+    ):
         code, said = command("reproduce", "alcalde2026/fig1", option, value, "--out-dir", tmp_path / "out")
         assert code == 3
         assert option.removeprefix("--").replace("-", "_") in said

@@ -5,6 +5,8 @@ Source: this package, docs/theory/diagnose.md, section 3.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -48,16 +50,25 @@ def _shares(count: int) -> Float[np.ndarray, " nodes"]:
     return shares
 
 
+@functools.lru_cache(maxsize=NODES.size)
+def _coefficients(n: int) -> tuple[np.ndarray, float, float]:
+    """The spline of `weight_table`: own weight and collision as one complex number, and the range of b."""
+    table = weight_table(n, self_key=True)
+    return np.ascontiguousarray(table.coefficients).view(np.complex128).ravel(), table.low, table.high
+
+
 def _from_table(s2: np.ndarray, q: np.ndarray, n: int) -> Float[np.ndarray, "2 h m"]:
     """The spline of `weight_table` at s2 and q, as in `attnflow.moments.finite_n_table`, without derivatives."""
-    table = weight_table(n, self_key=True)
+    coefficients, low, high = _coefficients(n)
     height = np.sqrt(SCALE**2 + s2)
-    b = np.clip(q / height, table.low, table.high)
     row, wa = _cubic((1 - SCALE / height) * (VARIANCES - 1), VARIANCES)
-    column, wb = _cubic((b - table.low) / (table.high - table.low) * (LOGITS - 1), LOGITS)
-    near = table.coefficients[row[..., None, None] + np.arange(4)[:, None], column[..., None, None] + np.arange(4)]
-    own, collision = np.einsum("jhm,hmjc->chm", wb, np.einsum("ihm,hmijc->hmjc", wa, near))
-    return np.stack([own, 1 - own - collision])
+    column, wb = _cubic((np.clip(q / height, low, high) - low) / (high - low) * (LOGITS - 1), LOGITS)
+    corner = row * (LOGITS + 2) + column
+    found = np.zeros(s2.shape, np.complex128)
+    for i in range(4):
+        for j in range(4):
+            found += wa[i] * wb[j] * coefficients.take(corner + (i * (LOGITS + 2) + j))
+    return np.stack([found.real, 1 - found.real - found.imag])
 
 
 def _cubic(position: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

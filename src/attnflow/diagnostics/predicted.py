@@ -64,7 +64,7 @@ def explained(output: Float[np.ndarray, "m d"], found: Predicted) -> Explained:
 
 
 def r_squared(output: Float[np.ndarray, "m d"], prediction: Float[np.ndarray, "m d"] | float) -> float:
-    """1 - sum |output - prediction|^2 / sum |output - mean output|^2, over all tokens and coordinates.
+    """1 - sum |`output` - `prediction`|^2 / sum |`output` - its mean|^2, over all tokens and coordinates.
 
     Source: this package, docs/theory/diagnose.md, section 3.
     """

@@ -84,7 +84,7 @@ def head_moments(attention: Attention, spread: Spread) -> HeadMoments:
 def see(
     points: Float[np.ndarray, "n s"], weights: Float[np.ndarray, "s hk3"], places: Int[np.ndarray, " m"], heads: int
 ) -> Seen:
-    """The cloud with the centred `points` (n, s) through the `weights` (s, 3 h k) of `heads` heads.
+    """The cloud with the centred `points` (n, s) through the `weights` (s, 3 h k) of so many `heads`.
 
     The tokens at `places` (m,) ask.
     """

@@ -95,7 +95,8 @@ def load(path: str | os.PathLike[str]) -> Run | TokenRun | Plan | Diagnosis:
         return diagnosis_from(dataset, attributes)
     if kind not in ("gaussian run", "token run"):
         raise BadInput(
-            f"`{path}` must hold a run, a plan or a diagnosis: a {kind} was found; open it with xarray.open_dataset instead."
+            f"`{path}` must hold a run, a plan or a diagnosis: a {kind} was found; open it with "
+            "xarray.open_dataset instead."
         )
     return _run(dataset, attributes, tokens=kind == "token run")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ..._check import BadInput
 from ...files.checkpoint import Checkpoint
@@ -88,11 +89,14 @@ def diagnose(
     key = _key(encoder, inputs, other, start)
     checkpoint = Checkpoint(None if resume is None else Path(resume) / f"{key}.npz")
     axes = np.asarray(unit_directions(encoder.dim, DIRECTIONS, start))
-    rows, interrupted = _measure(encoder, inputs, other, checkpoint, axes=axes, seed=start)
-    found = assemble(
-        encoder, inputs, rows, axes, other=None if other is None else other.name, gate=gate, seed=start,
-        interrupted=interrupted,
-    )  # fmt: skip
+    # small products: threads that share them cost more than they give, and much more on a busy machine
+    with threadpool_limits(1 if inputs.real else None):
+        rows, interrupted = _measure(encoder, inputs, other, checkpoint, axes=axes, seed=start)
+    with threadpool_limits(1):
+        found = assemble(
+            encoder, inputs, rows, axes, other=None if other is None else other.name, gate=gate, seed=start,
+            interrupted=interrupted,
+        )  # fmt: skip
     if not interrupted:
         checkpoint.remove()
     return found
