@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .measures.mixture import Mixture
     from .measures.tokens import Tokens
     from .moments.by_quadrature import SiLU, Tanh, TanhGELU
-    from .moments.error_function import Erf, GELU
+    from .moments.error_function import GELU, Erf
     from .moments.relu import ReLU
     from .reachability.constrained.constraints import AttentionOnly, LeastEnergy, RunningCost, TimeInvariant
     from .reachability.constructions import ConstantControls, McCann, PaperConstruction, Rotation
@@ -152,6 +152,8 @@ _HOME = {
 }
 
 __all__ = [
+    "GELU",
+    "MLP",
     "Affine",
     "AttentionOnly",
     "BadInput",
@@ -171,13 +173,11 @@ __all__ = [
     "Falsification",
     "FeedForward",
     "FiniteSoftmaxAttention",
-    "GELU",
     "Gaussian",
     "L2Attention",
     "LeastEnergy",
     "LinearAttention",
     "LowRank",
-    "MLP",
     "MaskedAttention",
     "McCann",
     "MeanRegime",
