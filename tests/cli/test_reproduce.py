@@ -17,7 +17,7 @@ def result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
     def give(*checks):
         made = Reproduction(checks, {}, (tmp_path / "fig1.png",))
-        monkeypatch.setattr(room, "run", lambda target, folder: made)
+        monkeypatch.setattr(room, "run", lambda target, folder, probe: made)
 
     return give
 
@@ -33,6 +33,7 @@ def test_the_list_names_every_target(command):
         "alcalde2026/fig1",
         "alcalde2026/table1",
         "alcalde2026/prop23",
+        *(f"alcalde2026/fig{number}" for number in (2, 3, 4)),
         *(f"castin2025/{name}" for name in published),
     ]
     assert [target["name"] for target in listed["targets"]] == names
