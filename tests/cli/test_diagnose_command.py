@@ -118,11 +118,11 @@ def test_ctrl_c_keeps_finished_batches_and_the_same_command_goes_on(command, fol
 
     plain, calls = row.measure_state, []
 
-    def interrupting(tokens, axes):
+    def interrupting(tokens, axes, *, spread):
         calls.append(1)
         if len(calls) == 10:
             raise KeyboardInterrupt
-        return plain(tokens, axes)
+        return plain(tokens, axes, spread=spread)
 
     monkeypatch.setattr(row, "measure_state", interrupting)
     asked = ("diagnose", folder, "--tokens", "64", "--batches", "4", "--json")

@@ -46,6 +46,10 @@ def normal_order_means(n: int) -> Float[np.ndarray, " n"]:
     return means
 
 
+CACHED = 2**13
+"""Numbers that are worked on at once."""
+
+
 def _order_means(n: int, ranks: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     """Of the order statistics `ranks` among `n`, by trapezoidal sums around their most likely places.
 
@@ -117,16 +121,18 @@ def normal_squares(
 
 
 def _mean_squares(rows: AnyArray, means: AnyArray, sigmas: AnyArray, levels: np.ndarray) -> np.ndarray:
-    """Row by row, because a row of tokens stays in the cache."""
-    found = np.empty(rows.shape[0])
-    apart = np.empty_like(levels)
-    for i in range(rows.shape[0]):
-        np.multiply(levels, -sigmas[i].astype(levels.dtype), out=apart)
-        apart += rows[i]
-        if means[i]:
-            apart -= means[i].astype(levels.dtype)
+    """Few rows at a time, so that their tokens stay in the cache."""
+    count, size = rows.shape[0], max(1, CACHED // levels.size)
+    found, buffer = np.empty(count), np.empty((min(size, count), levels.size), levels.dtype)
+    for i in range(0, count, size):
+        some = slice(i, min(i + size, count))
+        apart = buffer[: some.stop - i]
+        np.multiply(levels, -sigmas[some, None].astype(levels.dtype), out=apart)
+        apart += rows[some]
+        if means[some].any():
+            apart -= means[some, None].astype(levels.dtype)
         np.square(apart, out=apart)
-        found[i] = apart.mean()  # in pairs, so that long rows keep their digits in float32, too
+        found[some] = apart.mean(axis=1)  # in pairs, so that long rows keep their digits in float32, too
     return found
 
 

@@ -159,11 +159,11 @@ def test_an_interrupt_keeps_finished_batches_and_the_same_call_goes_on(model, pr
     plain = rows.measure_state
     calls = []
 
-    def interrupting(tokens, axes):
+    def interrupting(tokens, axes, *, spread):
         calls.append(1)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return plain(tokens, axes)
+        return plain(tokens, axes, spread=spread)
 
     monkeypatch.setattr(rows, "measure_state", interrupting)
     found = af.diagnose(model, tokens=96, batches=3, seed=4, resume=tmp_path)
@@ -181,7 +181,7 @@ def test_an_interrupt_keeps_finished_batches_and_the_same_call_goes_on(model, pr
 
 
 def test_an_interrupt_before_anything_is_done_is_an_interrupt(model, monkeypatch):
-    def interrupted(tokens, axes):
+    def interrupted(tokens, axes, *, spread):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(rows, "measure_state", interrupted)
@@ -246,7 +246,7 @@ def test_the_page_stands_alone_and_json_has_no_nan(model, passages, tmp_path):
     ],
 )
 def test_bad_input_gets_one_line_before_any_work(model, arguments, words, monkeypatch):
-    monkeypatch.setattr(rows, "measure_state", lambda *a: pytest.fail("work was started"))
+    monkeypatch.setattr(rows, "measure_state", lambda *a, **more: pytest.fail("work was started"))
     with pytest.raises(BadInput, match=words) as caught:
         af.diagnose(model, **({"tokens": 96, "batches": 2} | arguments))
     assert "\n" not in str(caught.value)

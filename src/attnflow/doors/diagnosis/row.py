@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from ...diagnostics.attention import Attention
 from ...diagnostics.prediction import Prediction, predict_attention
+from ...diagnostics.spread import Spread, spread_of
 from ...diagnostics.state import State, measure_state
 
 MASSIVE = 3
@@ -19,7 +20,8 @@ PER_STATE = (
     "mmd", "mmd_floor", "massive_share",
 )  # fmt: skip
 PER_BLOCK = (
-    "r2", "r2_finite_n", "r2_ceiling", "r2_finite_n_ceiling", "r2_mean_only", "r2_control", "predicted_growth",
+    "r2", "r2_finite_n", "r2_ceiling", "r2_finite_n_ceiling", "r2_mean_only", "r2_control",
+    "r2_finite_n_control", "predicted_growth",
     "measured_growth", "two_log_n", "recomputed",
 )  # fmt: skip
 PER_HEAD = ("logit_variance", "effective_keys")
@@ -50,19 +52,21 @@ class Measuring:
     def __call__(self, layer: int, inside: Any) -> None:
         """Measure what enters block `layer`, or leaves the last one."""
         state = np.asarray(inside.state)
-        self.states.append(measure_state(state, self.axes))
+        spread = spread_of(state)
+        self.states.append(measure_state(state, self.axes, spread=spread))
         self.means.append(state.mean(axis=0, dtype=np.float64).astype(np.float32))
         self.samples.append(state[chosen(state.shape[0], self.kept, self.seed)])
         self.marginals.append(marginal(state))
         if layer < len(self.attentions):
-            attention = self.attentions[layer]
-            self.predictions.append(
-                attention
-                if isinstance(attention, str)
-                else predict_attention(attention, inside.attended, inside.attention, seed=self.seed)
-            )
+            self.predictions.append(self._predicted(self.attentions[layer], inside, spread))
         if self.on_layer is not None:
             self.on_layer()
+
+    def _predicted(self, attention: Attention | str, inside: Any, spread: Spread) -> Prediction | str:
+        if isinstance(attention, str):
+            return attention
+        own = spread if np.shares_memory(inside.state, inside.attended) else None  # the heads read the state itself
+        return predict_attention(attention, inside.attended, inside.attention, seed=self.seed, spread=own)
 
     def row(self) -> Row:
         """What was found, by the names of the dataset."""
