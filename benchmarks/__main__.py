@@ -8,7 +8,7 @@ import sys
 NAMES = (
     "general_flow", "closed_form", "low_rank", "tokens", "rank_histograms", "equilibria", "falsify_claims",
     "steering", "compiled_plans", "constrained_steering", "distances", "mlp_moments", "closure_errors",
-    "diagnose_measures", "cold_start",
+    "diagnose_measures", "diagnose_whole", "cold_start",
 )  # fmt: skip
 PINNED = "ATTNFLOW_BENCHMARK_PINNED"
 

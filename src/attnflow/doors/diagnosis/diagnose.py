@@ -164,8 +164,10 @@ def _row(attentions: Any, inputs: Inputs, i: int, *, axes: np.ndarray, seed: int
     """The measurements of input number i, with what a comparison needs of it."""
     own = seed if inputs.kind == "gaussian" and i == 0 else _seed(seed, i)
     visit = Measuring(attentions, axes, seed=own, kept=kept, on_layer=on_layer)
+    began = time.perf_counter()
     output = inputs.run(i, visit)
-    row = visit.row()
+    forward = time.perf_counter() - began - visit.seconds
+    row = visit.row() | {"seconds": np.array([forward, visit.seconds])}
     if inputs.real:
         return row | {"item_state": row["layer_mean"][None], "item_output": np.atleast_2d(output)}
     rows = chosen(inputs.sizes[i], kept, own)

@@ -172,6 +172,7 @@ def assemble(
         )
         compared = pair_outputs(Outputs(item_output, item_state), Outputs(*there), seed=seed)
     model = {name: getattr(encoder, name) for name in MODEL}
+    spent = np.sum([row["seconds"] for row in rows], axis=0)
     facts = {
         "kind": inputs.kind,
         "words": _words(inputs, len(rows)),
@@ -179,6 +180,7 @@ def assemble(
         "asked": len(inputs.labels),
         "size": inputs.sizes[0],
         "tokens": int(np.sum([row["tokens"] for row in rows])),
+        "seconds": {"forward": float(spent[0]), "measuring": float(spent[1])},
         "fingerprint": inputs.fingerprint,
         "against": other,
     }

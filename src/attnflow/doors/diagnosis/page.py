@@ -54,6 +54,8 @@ def page_of(found: Diagnosis) -> DiagnosisPage:
 
 def _inputs(found: Diagnosis) -> dict[str, str]:
     facts = {"what": found.inputs["words"], "tokens": f"{found.inputs['tokens']:,} in all"}
+    seconds = found.inputs["seconds"]
+    facts["time"] = f"{seconds['forward']:.3g} s in the network, {seconds['measuring']:.3g} s of measuring"
     if found.status == "interrupted":
         facts["interrupted"] = f"{found.inputs['count']} of {found.inputs['asked']} inputs were done"
     if found.gate is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,7 @@ class Measuring:
 
     `attentions` are the heads by block, or why there is none; `axes` (l, d) the directions of the sliced distance;
     `seed` draws queries and controls; `kept` is how many tokens of each state are kept as they are (`sample`);
-    `on_layer` is called when a layer is done.
+    `on_layer` is called when a layer is done; `seconds` is the time that it took, apart from the network's own.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Measuring:
         on_layer: Any = None,
     ) -> None:  # fmt: skip
         self.attentions, self.axes, self.seed, self.kept, self.on_layer = attentions, axes, seed, kept, on_layer
+        self.seconds = 0.0
         self.states: list[State] = []
         self.predictions: list[Prediction | str] = []
         self.means: list[np.ndarray] = []
@@ -51,6 +53,7 @@ class Measuring:
 
     def __call__(self, layer: int, inside: Any) -> None:
         """Measure what enters block `layer`, or leaves the last one."""
+        began = time.perf_counter()
         state = np.asarray(inside.state)
         spread = spread_of(state)
         self.states.append(measure_state(state, self.axes, spread=spread))
@@ -61,6 +64,7 @@ class Measuring:
             self.predictions.append(self._predicted(self.attentions[layer], inside, spread))
         if self.on_layer is not None:
             self.on_layer()
+        self.seconds += time.perf_counter() - began
 
     def _predicted(self, attention: Attention | str, inside: Any, spread: Spread) -> Prediction | str:
         if isinstance(attention, str):
