@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ._linalg import LowRank
     from .asymptotics.equilibria.equilibrium import Equilibrium
     from .asymptotics.regime import MeanRegime, Regime
-    from .doors import distances, moments
+    from .doors import distances, measurements, moments
     from .doors.beside import Beside, tokens_beside
     from .doors.compare import compare
     from .doors.comparison import Comparison
@@ -225,6 +225,7 @@ __all__ = [
     "load",
     "load_network",
     "mean_matching_bias",
+    "measurements",
     "mixture_defect",
     "moments",
     "network_study",
@@ -238,7 +239,7 @@ __all__ = [
 ]
 
 
-_MODULES = {"distances": "doors.distances", "moments": "doors.moments"}
+_MODULES = {"distances": "doors.distances", "measurements": "doors.measurements", "moments": "doors.moments"}
 """Public names that are whole modules."""
 
 

@@ -189,6 +189,29 @@ def test_a_training_that_overflowed_is_told_so_and_goes_on():
     assert np.isfinite(list(numbers.values())).all()
 
 
+def test_nothing_is_predicted_for_a_block_that_an_adapter_changed():
+    model, callback = tiny("bert"), TrainingCallback(every=1, batch=64)
+    before = callback(model, 0)
+    hook = model.encoder.layer[1].attention.self.query.register_forward_hook(lambda _, given, out: out + 2 * given[0])
+    after = callback(model, 1)
+    hook.remove()
+    assert set(before) - set(after) == {
+        f"attnflow/block1/{x}" for x in ("logit_variance", "logit_share", "r2", "r2_ceiling")
+    }
+    assert after["attnflow/block1/growth"] != before["attnflow/block1/growth"]
+
+
+def test_a_compiled_model_is_neither_compiled_again_nor_changed():
+    model = tiny("bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0).train()
+    compiled, calls = torch.compile(model, backend=lambda graph, _: calls.append(graph) or graph.forward), []
+    batch = padded()["input_ids"]
+    before = compiled(input_ids=batch).last_hidden_state
+    numbers = TrainingCallback(every=1, batch=64)(compiled, 0)
+    assert torch.equal(compiled(input_ids=batch).last_hidden_state, before)
+    assert len(calls) == 1
+    assert numbers == TrainingCallback(every=1, batch=64)(model, 0)
+
+
 def test_the_handler_of_the_trainer_logs_after_its_steps():
     """The protocol of transformers: the handler calls every event of every callback by name."""
     from transformers.trainer_callback import CallbackHandler, DefaultFlowCallback, TrainerControl, TrainerState

@@ -12,6 +12,8 @@ from ..diagnostics.attention import Attention
 PREFIX = "attnflow"
 QUERIES = 128
 """So many tokens ask in each head: enough for two digits of R^2, and a third of the cost of a diagnosis."""
+APART = 0.1
+"""Rounding in 16 bits stays well below; beyond, the weights are not what the block computes with."""
 LAST = ("growth", "effective_rank", "token_cosine")
 LARGEST = ("logit_variance", "logit_share")
 MEDIAN = ("r2", "r2_ceiling")
@@ -23,7 +25,8 @@ class Watching:
     """A visit that takes down few numbers of every layer: `numbers()` gives them by name.
 
     `attentions` are the heads by block, or why there is none; `seed` draws the queries. A number that cannot be had is
-    left out: growth without spread, R^2 where nothing is predicted, everything behind a layer that is not finite.
+    left out: growth without spread, R^2 where nothing is predicted or an adapter changed the attention, everything
+    behind a layer that is not finite.
     """
 
     def __init__(self, attentions: Sequence[Attention | str], *, seed: int) -> None:
@@ -79,6 +82,8 @@ class Watching:
         if isinstance(attention, str) or not np.isfinite(inside.attention).all():
             return
         told = predict_attention(attention, inside.attended, inside.attention, seed=self.seed, queries=QUERIES)
+        if told.recomputed > APART:
+            return
         largest = float(np.max(told.logit_variance))
         values = {"logit_variance": largest, "r2": told.r2, "r2_ceiling": told.r2_ceiling}
         values["logit_share"] = largest / told.two_log_n if told.two_log_n > 0 else None
