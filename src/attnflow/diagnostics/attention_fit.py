@@ -26,13 +26,15 @@ ROUNDING = 100 * np.finfo(np.float32).eps
 class Fit:
     """What the predictions explain: `real` on the tokens, `ceiling` on Gaussian ones with the same moments, `control`.
 
-    `mean_only`: R^2 of the output at the mean token.
+    `mean_only`: R^2 of the output at the mean token. `chance`: the standard deviation of the best R^2 between draws of
+    Gaussian tokens, 0 when one was drawn.
     """
 
     real: Explained
     ceiling: Explained
     control: Explained
     mean_only: float
+    chance: float
 
 
 def why_nothing(n: int, output: Float[np.ndarray, "m d"]) -> str:
@@ -52,18 +54,29 @@ def fit(
     output: Float[np.ndarray, "m d"],
     found: Predicted,
     rng: np.random.Generator,
+    *,
+    draws: int,
 ) -> Fit:
     """The fit of the predictions `found` for `attention` to its `output` (m, d), without that of the mean token.
 
-    The other tokens, as many as were `seen` and asking at the same places, are drawn by `rng` with the same `moments`.
+    The other tokens, as many as were `seen` and asking at the same places, are drawn by `rng` with the same `moments`,
+    the Gaussian ones `draws` times.
 
     Source: this package, docs/theory/diagnose.md, sections 3 and 4.
     """
-    noise = rng.standard_normal((seen.tokens, moments.along.shape[0]), dtype=np.float32)
-    ceiling = _on_tokens_of(noise, attention, moments, seen)
+    ceilings = []
+    for _ in range(draws):
+        noise = rng.standard_normal((seen.tokens, moments.along.shape[0]), dtype=np.float32)
+        ceilings.append(_on_tokens_of(noise, attention, moments, seen))
+    chance = float(np.std([c.best for c in ceilings], ddof=1)) if draws > 1 else 0.0
     noise *= two_lengths(seen.tokens, rng)[:, None]
     control = _on_tokens_of(noise, attention, moments, seen)
-    return Fit(explained(output, found), ceiling, control, r_squared(output, 0.0))
+    return Fit(explained(output, found), _average(ceilings), control, r_squared(output, 0.0), chance)
+
+
+def _average(some: list[Explained]) -> Explained:
+    finite = [one.finite_n for one in some if one.finite_n is not None]
+    return Explained(float(np.mean([one.mean_field for one in some])), float(np.mean(finite)) if finite else None)
 
 
 def _on_tokens_of(noise: Float[np.ndarray, "n r"], attention: Attention, moments: HeadMoments, seen: Seen) -> Explained:

@@ -24,14 +24,15 @@ def massive_channels(tokens: Float[np.ndarray, "n d"], typical: float) -> tuple[
     """The channels of `tokens` (n, d) with the most massive entries, at most `KEPT`, and the share of tokens with any.
 
     `typical` is the root mean square of all entries without the means of their channels. A channel that is large but
-    the same in all tokens is not massive: it is part of the mean.
+    the same in all tokens is not massive: it is part of the mean. Tokens that are equal up to the rounding of their
+    mean have none: what differs between them is no measurement.
 
     Source: this package, docs/theory/diagnose.md, section 1.
     """
-    bound = MASSIVE * typical
-    if bound == 0:
-        return (), 0.0
     mean = tokens.mean(axis=0, dtype=np.float64)
+    if typical <= np.finfo(tokens.dtype).eps * np.linalg.norm(mean):
+        return (), 0.0
+    bound = MASSIVE * typical
     deviation = np.sqrt(np.maximum(np.einsum("ij,ij->j", tokens, tokens, dtype=np.float64) / len(tokens) - mean**2, 0))
     reach = np.maximum(tokens.max(axis=0) - mean, mean - tokens.min(axis=0))
     candidates = np.flatnonzero(reach + deviation >= bound)  # mean and median differ by a deviation at most

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from .attention import Attention
 from .attention_fit import Fit, fit, why_nothing
-from .attention_trust import Verdict, verdict
+from .attention_trust import DEVIATIONS, Verdict, verdict
 from .gaussian_reading import predicted_growth
 from .predicted import Predicted, predicted
 from .projected import head_moments, see, stacked_weights
@@ -67,13 +67,15 @@ def predict_attention(
     *,
     seed: int = 0,
     queries: int = 384,
+    draws: int = 1,
     spread: Spread | None = None,
 ) -> Prediction:
     """How well mean and covariance of the tokens `attended` (n, d) predict the `output` (n, d) of `attention`.
 
     At most `queries` tokens ask, chosen with `seed`, which also draws the Gaussian tokens and those of the control; the
-    keys are all tokens, as the layer has them. `spread`: the moments of the tokens, if they are at hand. Products in
-    float32, sums in float64.
+    keys are all tokens, as the layer has them. The ceiling is the mean over `draws` clouds of Gaussian tokens; from two
+    clouds on, two of their standard deviations are granted to chance. `spread`: the moments of the tokens, if they are
+    at hand. Products in float32, sums in float64.
 
     Source: this package, docs/theory/diagnose.md, sections 3 to 5.
     """
@@ -88,7 +90,7 @@ def predict_attention(
     own = output[places]
     found = predicted(attention, moments, seen)
     nothing = why_nothing(seen.tokens, own)
-    fitted = None if nothing else fit(attention, moments, seen, own - at_mean, found, rng)
+    fitted = None if nothing else fit(attention, moments, seen, own - at_mean, found, rng, draws=draws)
     two_log_n = float(2 * np.log(np.median(attention.keys.count(places, seen.tokens))))
     trust = Verdict(False, nothing) if fitted is None else _trust(fitted, found, two_log_n)
     return Prediction(
@@ -124,6 +126,7 @@ def _trust(fitted: Fit, found: Predicted, two_log_n: float) -> Verdict:
         fitted.control.best,
         logit_variance=float(found.logit_variance.max()),
         two_log_n=two_log_n,
+        slack=DEVIATIONS * fitted.chance,
     )
 
 

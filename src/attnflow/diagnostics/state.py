@@ -67,7 +67,7 @@ def measure_state(
     n, d = tokens.shape
     spread = spread_of(tokens) if spread is None else spread
     typical = np.sqrt(spread.trace / d)
-    massive, share = massive_channels(tokens, typical)
+    massive, share = massive_channels(tokens, typical) if spread.rank else ((), 0.0)
     sliced, (mmd, floor, p_value) = 0.0, (0.0, 0.0, None)
     if spread.rank:
         centred = tokens - spread.mean.astype(tokens.dtype)

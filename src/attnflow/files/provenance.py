@@ -7,14 +7,16 @@ from importlib import metadata
 _PACKAGES = ("attnflow", "jax", "jaxlib", "diffrax", "equinox", "numpy", "scipy", "sympy", "xarray")
 
 
-def provenance() -> dict[str, str]:
+def provenance(*, more: tuple[str, ...] = ()) -> dict[str, str]:
     """What a result was made with: versions of the packages that compute it, Python, platform, time (UTC).
+
+    `more` names further packages.
 
     Versions come from the installed metadata, so nothing is imported.
     """
     return {
         "python": platform.python_version(),
-        **{name: _version(name) for name in _PACKAGES},
+        **{name: _version(name) for name in (*_PACKAGES, *more)},
         "platform": platform.platform(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

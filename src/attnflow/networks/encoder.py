@@ -122,7 +122,7 @@ class Encoder:
         """A hash of the configuration and of all weights, as they are when first asked for."""
         from .fingerprint import fingerprint_of
 
-        scales = [a if isinstance(a, str) else a.scale for a in self.attentions]
+        scales = [self.pooler.mode, self.normalised, *(a if isinstance(a, str) else a.scale for a in self.attentions)]
         weights = {name: tensor for name, tensor in self.model.state_dict().items() if self._used(name)}
         return fingerprint_of(self.model.config, scales, weights)
 

@@ -59,7 +59,8 @@ def block_rows(layers: xr.Dataset) -> list[list[str]]:
     columns = [
         _written(np.where(corrected, finite, _median(layers, "r2"))),
         _written(np.where(corrected, _median(layers, "r2_finite_n_ceiling"), _median(layers, "r2_ceiling"))),
-        *(_written(_median(layers, name)) for name in ("r2_control", "r2_mean_only")),
+        _written(np.where(corrected, _median(layers, "r2_finite_n_control"), _median(layers, "r2_control"))),
+        _written(_median(layers, "r2_mean_only")),
         _written(_largest_logits(layers)),
         *(_written(_median(layers, name)) for name in ("two_log_n", "measured_growth", "predicted_growth")),
         _trusted(layers),
@@ -136,6 +137,10 @@ def _trusted(layers: xr.Dataset) -> list[str]:
     """In words: yes, no, or "7 of 20"; nothing where nothing was predicted."""
     if not has_values(layers, "r2"):
         return [NOTHING] * layers.sizes["block"]
+    if "valid" in layers:
+        known = np.isfinite(_median(layers, "r2"))
+        held = layers["valid"].values.astype(bool)
+        return [NOTHING if not here else "yes" if yes else "no" for here, yes in zip(known, held, strict=True)]
     over = repeated(layers)
     predicted = np.isfinite(layers["r2"].transpose(over, "block").values)
     held = layers["trusted"].transpose(over, "block").values.astype(bool) & predicted

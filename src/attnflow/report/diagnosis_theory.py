@@ -55,7 +55,7 @@ def draw_r2(ax: Axes, layers: xr.Dataset) -> None:
             _draw_predictor(ax, blocks + aside, band(layers, name), _trusted(layers), color, marker, label)
     for name, label, mark in BESIDE:
         if has_values(layers, name):
-            _draw_marks(ax, blocks, band(layers, name).middle, mark, label)
+            _draw_marks(ax, blocks, _beside(layers, name), mark, label)
     _write_cut(ax, blocks, layers, upright=upright)
     mark_missing(ax, ~np.isfinite(band(layers, "r2").middle))
     legend_above(ax, columns=7)
@@ -108,9 +108,21 @@ def _open(ax: Axes, layers: xr.Dataset, title: str) -> np.ndarray:
 
 
 def _trusted(layers: xr.Dataset) -> np.ndarray:
+    if "valid" in layers:
+        return np.asarray(layers["valid"].values.astype(bool))
     if "trusted" not in layers:
         return np.zeros(layers.sizes["block"], bool)
     return np.asarray(layers["trusted"].mean(repeated(layers)).values > 0.5)
+
+
+def _beside(layers: xr.Dataset, name: str) -> np.ndarray:
+    """The values by block; the control of the finite-n prediction where there is one."""
+    values = np.array(band(layers, name).middle)
+    corrected = name.replace("r2_", "r2_finite_n_")
+    if has_values(layers, corrected):
+        own = band(layers, corrected).middle
+        values[np.isfinite(own)] = own[np.isfinite(own)]
+    return values
 
 
 def _draw_ceiling(ax: Axes, x: np.ndarray, shown: Band, color: str, label: str) -> None:

@@ -40,8 +40,8 @@ def theory(repeats: int, over: str, *, r2=0.95, ceiling=0.98, control=0.5, varia
     missing = np.isnan(np.broadcast_to(r2, (BLOCKS,)))
     return {
         "r2": block(r2 - 0.1), "r2_finite_n": block(r2), "r2_ceiling": block(ceiling - 0.1),
-        "r2_finite_n_ceiling": block(ceiling), "r2_control": block(control), "r2_mean_only": block(0.0),
-        "two_log_n": block(12.0),
+        "r2_finite_n_ceiling": block(ceiling), "r2_control": block(control), "r2_finite_n_control": block(control),
+        "r2_mean_only": block(0.0), "two_log_n": block(12.0),
         "trusted": ((over, "block"), block((r2 >= 0.9 * ceiling) & (ceiling > 0.1))[1] > 0),
         "logit_variance": (
             (over, "block", "head"), np.broadcast_to(variance, (repeats, BLOCKS, HEADS)).astype(float).copy(),

@@ -10,6 +10,7 @@ from ...diagnostics.head_table import head_table
 from .inputs import Inputs
 from .pool import pooled
 from .row import LEVELS, PER_BLOCK, PER_HEAD, PER_STATE, Row
+from .validity import validity
 
 WORDS = {
     "mean_norm": "Euclidean norm of the mean of the tokens",
@@ -39,7 +40,9 @@ WORDS = {
     "measured_growth": "relative growth rate of tr cov by attention alone, measured",
     "two_log_n": "2 log n: beyond this logit variance single keys hold the weight",
     "recomputed": "relative difference of the attention recomputed from the weights",
-    "trusted": "whether the Gaussian prediction holds: see docs/theory/diagnose.md",
+    "trusted": "whether the Gaussian prediction holds for one input: see docs/theory/diagnose.md",
+    "valid": "whether it holds over all inputs together",
+    "reason": "why it holds or not, over all inputs together",
     "logit_variance": "E xi^T cov xi over the queries: the variance of the logits over the keys",
     "effective_keys": "median of 1 / sum p^2 over the queries: how many keys hold the weight",
 }
@@ -61,7 +64,8 @@ def layer_dataset(encoder: object, inputs: Inputs, rows: list[Row], axes: np.nda
     arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
         name: (axes_of[name], value) for name, value in stacked.items()
     }
-    arrays["reason"] = (("block",), _reasons(rows))
+    holds, reasons = validity(rows)
+    arrays |= {"valid": (("block",), holds), "reason": (("block",), reasons)}
     arrays["spectrum"] = (("layer", "eigenvalue"), np.mean([row["spectrum"] for row in rows], axis=0))
     arrays |= _whole(inputs, rows, axes)
     attentions = getattr(encoder, "attentions", ())
@@ -90,16 +94,6 @@ def _whole(inputs: Inputs, rows: list[Row], axes: np.ndarray) -> dict[str, tuple
         "marginal_coordinate": (("layer",), coordinates),
         **{name: (("layer",), values) for name, values in more.items()},
     }
-
-
-def _reasons(rows: list[Row]) -> np.ndarray:
-    """For each block the reason that was given most often."""
-    columns = np.stack([row["reason"].astype(object) for row in rows])
-    reasons = []
-    for column in columns.T:
-        words, counts = np.unique(column.astype(str), return_counts=True)
-        reasons.append(str(words[np.argmax(counts)]))
-    return np.array(reasons, dtype=object)
 
 
 def _heads(attentions: tuple[Attention | str, ...], *, heads: int) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:

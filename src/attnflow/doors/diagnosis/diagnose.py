@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..._check import BadInput
 from ...files.checkpoint import Checkpoint
-from ...measures.sliced import unit_directions
 from ..distance_arguments import whole
-from ..progress import progress_bar
 from .diagnosis import Diagnosis, assemble
 from .fields import available
 from .gate import parse_gate
 from .inputs import Inputs, gaussian_inputs, image_inputs, read_passages, state_inputs, text_inputs
+from .looking import look_through
 from .other import Other, open_other
-from .pool import shares
-from .row import Measuring, Row, chosen
 from .source import SavedStates, is_states, open_source
 
-DIRECTIONS = 256
 ITEMS = 512
 """Gaussian tokens that are paired when two networks are compared on them."""
-PATIENCE = 20.0
-"""Seconds between two checkpoints."""
-FORMAT = 1
+FORMAT = 2
 """Grows when what is kept of a finished batch changes."""
 
 
@@ -81,6 +74,8 @@ def diagnose(
         gate.require(available(compared=against is not None, real=real or is_states(source)))
     encoder = open_source(source, random_init=random_init, seed=start, tokenizer=tokenizer)
     inputs = _inputs(encoder, passages, images, tokens=n, batches=count, seed=start)
+    if isinstance(given := text if images is None else images, str | os.PathLike):
+        inputs = dataclasses.replace(inputs, path=os.fspath(given))
     other = None
     if against is not None:
         other = open_other(against, encoder, inputs, kept=ITEMS, seed=start, tokenizer=tokenizer)
@@ -88,16 +83,12 @@ def diagnose(
         gate.require(_fields(encoder, inputs, other))
     key = _key(encoder, inputs, other, start)
     checkpoint = Checkpoint(None if resume is None else Path(resume) / f"{key}.npz")
-    axes = np.asarray(unit_directions(encoder.dim, DIRECTIONS, start))
     # small products: threads that share them cost more than they give, and much more on a busy machine
     with threadpool_limits(1 if inputs.real else None):
-        rows, interrupted = _measure(encoder, inputs, other, checkpoint, axes=axes, seed=start)
+        seen = look_through(encoder, inputs, other, checkpoint, kept=ITEMS)
     with threadpool_limits(1):
-        found = assemble(
-            encoder, inputs, rows, axes, other=None if other is None else other.name, gate=gate, seed=start,
-            interrupted=interrupted,
-        )  # fmt: skip
-    if not interrupted:
+        found = assemble(encoder, inputs, seen, other=other, gate=gate, seed=start)
+    if not seen.interrupted:
         checkpoint.remove()
     return found
 
@@ -108,11 +99,12 @@ def _inputs(
     if isinstance(encoder, SavedStates):
         if passages is not None or images is not None:
             raise BadInput("`text` and `images` need a model: a file of hidden states was given as `source`.")
-        return state_inputs(encoder)
+        return state_inputs(encoder, seed=seed)
     if passages is not None:
-        return text_inputs(encoder, passages)
+        return text_inputs(encoder, passages, seed=seed)
     if images is not None:
-        return image_inputs(encoder, [images] if isinstance(images, str | os.PathLike) else list(images))
+        paths = [images] if isinstance(images, str | os.PathLike) else list(images)
+        return image_inputs(encoder, paths, seed=seed)
     return gaussian_inputs(encoder, tokens=tokens, batches=batches, seed=seed)
 
 
@@ -123,63 +115,13 @@ def _fields(encoder: Any, inputs: Inputs, other: Other | None) -> frozenset[str]
         real=inputs.real,
         predictions=any(not isinstance(attention, str) for attention in encoder.attentions),
         inputs=len(inputs.labels) if inputs.real else min(ITEMS, inputs.sizes[0]),
+        same_output=other is not None and other.width == encoder.dim,
         same_layers=other is not None and other.shape == (encoder.layers, encoder.dim),
     )
 
 
-def _measure(
-    encoder: Any, inputs: Inputs, other: Other | None, checkpoint: Checkpoint, *, axes: np.ndarray, seed: int
-) -> tuple[list[Row], bool]:
-    """The rows of all inputs, or, after an interrupt, of the first ones; and whether there was one."""
-    count, depth, attentions = len(inputs.labels), encoder.layers + 1, encoder.attentions
-    rows = {i: row for i, row in checkpoint.read().items() if i < count}
-    kept = shares(inputs.sizes) if inputs.real else (ITEMS,) + (0,) * (count - 1)
-    written, done = time.monotonic(), len(rows) * depth
-    interrupted = False
-    with progress_bar(count * depth, words=f"{encoder.name}: layers") as report:
-
-        def step() -> None:
-            nonlocal done
-            done += 1
-            report(done)
-
-        try:
-            for i in range(count):
-                if i in rows:
-                    continue
-                row = _row(attentions, inputs, i, axes=axes, seed=seed, kept=kept[i], on_layer=step)
-                rows[i] = row if other is None else row | other.look(i)
-                if time.monotonic() - written > PATIENCE:
-                    checkpoint.write(rows)
-                    written = time.monotonic()
-        except KeyboardInterrupt:
-            if not rows:
-                raise
-            checkpoint.write(rows)
-            interrupted = True
-    return [rows[i] for i in sorted(rows)], interrupted
-
-
-def _row(attentions: Any, inputs: Inputs, i: int, *, axes: np.ndarray, seed: int, kept: int, on_layer: Any) -> Row:
-    """The measurements of input number i, with what a comparison needs of it."""
-    own = seed if inputs.kind == "gaussian" and i == 0 else _seed(seed, i)
-    visit = Measuring(attentions, axes, seed=own, kept=kept, on_layer=on_layer)
-    began = time.perf_counter()
-    output = inputs.run(i, visit)
-    forward = time.perf_counter() - began - visit.seconds
-    row = visit.row() | {"seconds": np.array([forward, visit.seconds])}
-    if inputs.real:
-        return row | {"item_state": row["layer_mean"][None], "item_output": np.atleast_2d(output)}
-    rows = chosen(inputs.sizes[i], kept, own)
-    return row | {"item_state": np.moveaxis(row["sample"], 0, 1), "item_output": output[rows]}
-
-
-def _seed(seed: int, i: int) -> int:
-    """A seed for input number i that no other input shares."""
-    return int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
-
-
 def _key(encoder: Any, inputs: Inputs, other: Other | None, seed: int) -> str:
     """A name for the work: the same network, inputs and seeds, and the same version of what is measured."""
-    parts = (FORMAT, encoder.fingerprint, inputs.kind, inputs.fingerprint, seed, other and other.fingerprint)
-    return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+    parts = (FORMAT, encoder.fingerprint, inputs.kind, inputs.fingerprint, inputs.reading, seed)
+    beside = None if other is None else (other.fingerprint, other.reading)
+    return hashlib.blake2b(repr((parts, beside)).encode(), digest_size=12).hexdigest()

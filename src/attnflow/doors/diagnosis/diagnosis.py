@@ -14,12 +14,15 @@ from jaxtyping import Float
 
 from ...diagnostics.pairing import Outputs, Pairing, pair_outputs
 from ...files.provenance import provenance
+from ...measures.sliced import unit_directions
 from .dataset import layer_dataset
+from .facts import MODEL, input_facts, with_overflow
 from .fields import gate_values
 from .gate import Gate, Trip
 from .inputs import SHOWN, Inputs
+from .looking import DIRECTIONS, Seen
+from .other import Other
 from .paired import pairing_dataset, pairing_to_dict
-from .row import Row
 from .verdict import DiagnosisVerdict, make_verdict
 
 SCHEMA = 1
@@ -152,65 +155,30 @@ class Diagnosis:
 
 
 def assemble(
-    encoder: Any, inputs: Inputs, rows: list[Row], axes: np.ndarray, *, other: str | None, gate: Gate | None,
-    seed: int, interrupted: bool,
-) -> Diagnosis:  # fmt: skip
-    """The diagnosis out of the `rows` of the first `inputs` of `encoder`.
+    encoder: Any, inputs: Inputs, seen: Seen, *, other: Other | None, gate: Gate | None, seed: int
+) -> Diagnosis:
+    """The diagnosis out of what was `seen` of the `inputs` in `encoder`.
 
-    `axes` are the directions of the sliced distance, `other` the name of the network that it is compared with, `gate`
-    what is to be watched, `seed` the seed of all; `interrupted` says that inputs are missing.
+    `other` is what it is compared with, `gate` what is to be watched, `seed` the seed of all.
     """
-    layers = layer_dataset(encoder, inputs, rows, axes)
+    rows = seen.rows
+    layers = layer_dataset(encoder, inputs, rows, np.asarray(unit_directions(encoder.dim, DIRECTIONS, seed)))
     item_state = np.concatenate([row["item_state"] for row in rows])
     item_output = np.concatenate([row["item_output"] for row in rows])
     compared = None
     if other is not None:
-        seen = [row for row in rows if "other_state" in row]
-        there = (
-            np.concatenate([row["other_output"] for row in seen]),
-            np.concatenate([row["other_state"] for row in seen]),
-        )
+        both = [row for row in rows if "other_state" in row]
+        there = [np.concatenate([row[name] for row in both]) for name in ("other_output", "other_state")]
         compared = pair_outputs(Outputs(item_output, item_state), Outputs(*there), seed=seed)
     model = {name: getattr(encoder, name) for name in MODEL}
-    spent = np.sum([row["seconds"] for row in rows], axis=0)
-    facts = {
-        "kind": inputs.kind,
-        "words": _words(inputs, len(rows)),
-        "count": len(rows),
-        "asked": len(inputs.labels),
-        "size": inputs.sizes[0],
-        "tokens": int(np.sum([row["tokens"] for row in rows])),
-        "seconds": {"forward": float(spent[0]), "measuring": float(spent[1])},
-        "fingerprint": inputs.fingerprint,
-        "against": other,
-    }
-    verdict = make_verdict(layers, compared, model | {"input": inputs.kind})
-    tripped = () if gate is None else gate.tripped(gate_values(layers, compared))
-    shown = inputs.labels if inputs.kind == "gaussian" else tuple(label[:SHOWN] for label in inputs.labels[: len(rows)])
+    verdict = with_overflow(make_verdict(layers, compared, model | {"input": inputs.kind}), seen, len(inputs.labels))
+    labels = tuple(inputs.labels[i] for i in seen.done)
     return Diagnosis(
-        layers=layers, verdict=verdict, comparison=compared, tripped=tripped,
-        status="interrupted" if interrupted else "finished", model=model, inputs=facts, labels=shown,
-        item_state=item_state, item_output=item_output, seed=seed, notes=(*encoder.notes, *inputs.notes),
-        gate=None if gate is None else str(gate), provenance=provenance(),
+        layers=layers, verdict=verdict, comparison=compared,
+        tripped=() if gate is None else gate.tripped(gate_values(layers, compared)),
+        status="interrupted" if seen.interrupted else "finished", model=model,
+        inputs=input_facts(inputs, seen, other), item_state=item_state, item_output=item_output, seed=seed,
+        labels=labels if inputs.kind == "gaussian" else tuple(label[:SHOWN] for label in labels),
+        notes=(*encoder.notes, *inputs.notes), gate=None if gate is None else str(gate),
+        provenance=provenance(more=("torch", "transformers")),
     )  # fmt: skip
-
-
-MODEL = (
-    "name",
-    "source",
-    "family",
-    "modality",
-    "dim",
-    "layers",
-    "licence",
-    "fingerprint",
-    "parameters",
-    "bounded_by_norm",
-)
-
-
-def _words(inputs: Inputs, count: int) -> str:
-    if inputs.kind == "gaussian":
-        return f"{count} x {inputs.sizes[0]} Gaussian tokens (a probe)"
-    what = {"text": "passages", "images": "images", "states": "saved sequences"}[inputs.kind]
-    return f"{count} {what}"

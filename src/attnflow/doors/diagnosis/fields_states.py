@@ -89,7 +89,9 @@ def predicted(layers: xr.Dataset) -> np.ndarray:
 
 
 def trusted(layers: xr.Dataset) -> np.ndarray:
-    """Whether each block is trusted in at least half of the sequences or batches that have a prediction of it."""
+    """Whether the prediction of each block holds over all sequences or batches together."""
+    if "valid" in layers:
+        return np.asarray(layers["valid"].to_numpy().astype(bool))
     known = ~np.isnan(best_r2(layers))
     held = np.count_nonzero(known & (rows(layers, "trusted") > 0), axis=0)
     return np.asarray((held > 0) & (2 * held >= np.count_nonzero(known, axis=0)))

@@ -16,25 +16,32 @@ from .source import SavedStates, Visit
 
 MARGIN = 2
 """So many tokens more than the width must a Gaussian probe have: its covariance is to be seen in full."""
+BYTES = 100
+"""So much memory takes a coordinate of a token at once: states, queries, keys, values, the hidden layer."""
 SHOWN = 200
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """What is to be run: `kind` is "gaussian", "text", "images" or "states"; `labels` names each of them.
+    """What is to be run: `kind` is "gaussian", "text", "images" or "states", `dim` the width, `labels` names each.
 
     `sizes` are their numbers of tokens, as far as they are known before, and `run(i, visit)` sends number i through the
-    network and gives the output: (p,), or (n, d) for Gaussian tokens. `fingerprint` tells equal inputs; `notes` what
-    was left out.
+    network and gives the output: (p,), or (n, d) for Gaussian tokens. `fingerprint` tells equal inputs; `reading` tells
+    equal ways to read them, by what reaches the network; `seeds` has one for each input, whatever its place; `notes`
+    what was left out; `path` the file or folder they came from, if it was one.
     """
 
     kind: str
+    dim: int
     labels: tuple[str, ...]
     sizes: tuple[int, ...]
     run: Callable[[int, Visit | None], np.ndarray]
     fingerprint: str
+    seeds: tuple[int, ...]
+    reading: str = ""
     notes: tuple[str, ...] = ()
+    path: str | None = None
 
     @property
     def real(self) -> bool:
@@ -55,17 +62,24 @@ def gaussian_inputs(encoder: Any, *, tokens: int, batches: int, seed: int) -> In
             f"covariance of full rank: {tokens} was found; give for example {max(1024, 4 * encoder.dim)}."
         )
 
+    if (needed := tokens * encoder.dim * BYTES) > (memory := _memory()):
+        raise BadInput(
+            f"`tokens` must fit into memory: {tokens:,} tokens of width {encoder.dim} need about {needed / 1e9:.0f} "
+            f"GB, and this machine has {memory / 1e9:.0f} GB; give fewer."
+        )
+
     def run(i: int, visit: Visit | None) -> np.ndarray:
         cloud = np.random.default_rng([seed, i]).standard_normal((tokens, encoder.dim), dtype=np.float32)
         return np.asarray(encoder.run_tokens(cloud, visit))
 
     mark = f"gaussian {tokens} {seed} {encoder.dim}"
     labels = tuple(f"batch {i}" for i in range(batches))
-    return Inputs("gaussian", labels, (tokens,) * batches, run, mark)
+    seeds = tuple(seed_of(seed, i) for i in range(batches))
+    return Inputs("gaussian", encoder.dim, labels, (tokens,) * batches, run, mark, seeds)
 
 
-def text_inputs(encoder: Any, passages: Sequence[str]) -> Inputs:
-    """The `passages`, each by itself, through `encoder` with its own tokenizer.
+def text_inputs(encoder: Any, passages: Sequence[str], *, seed: int) -> Inputs:
+    """The `passages`, each by itself, through `encoder` with its own tokenizer; `seed` and its words seed a passage.
 
     A passage of one token has no spread and is left out with a note. Raises BadInput when none is left, or the model
     reads no text.
@@ -84,13 +98,15 @@ def text_inputs(encoder: Any, passages: Sequence[str]) -> Inputs:
     chosen = [items[i] for i in kept]
     labels = tuple(passages[i] for i in kept)
     return Inputs(
-        "text", labels, tuple(item.tokens for item in chosen), lambda i, visit: encoder.run(chosen[i], visit),
-        _digest(labels), tuple(notes),
+        "text", encoder.dim, labels, tuple(item.tokens for item in chosen),
+        lambda i, visit: encoder.run(chosen[i], visit), _digest(labels), tuple(seed_of(seed, label) for label in labels), _read(chosen), tuple(notes),
     )  # fmt: skip
 
 
-def image_inputs(encoder: Any, paths: Iterable[str | os.PathLike[str]]) -> Inputs:
+def image_inputs(encoder: Any, paths: Iterable[str | os.PathLike[str]], *, seed: int) -> Inputs:
     """The pictures at `paths` (a folder stands for the pictures in it), each by itself, through `encoder`.
+
+    `seed` and the contents of a file seed a picture.
 
     Raises BadInput when there is none, or the model reads no pictures.
     """
@@ -102,8 +118,9 @@ def image_inputs(encoder: Any, paths: Iterable[str | os.PathLike[str]]) -> Input
     items = encoder.read_images(files)
     marks = [hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in files]
     return Inputs(
-        "images", tuple(map(str, files)), tuple(item.tokens for item in items),
-        lambda i, visit: encoder.run(items[i], visit), _digest(marks),
+        "images", encoder.dim, tuple(map(str, files)), tuple(item.tokens for item in items),
+        lambda i, visit: encoder.run(items[i], visit), _digest(marks), tuple(seed_of(seed, mark) for mark in marks),
+        _read(items),
     )  # fmt: skip
 
 
@@ -116,8 +133,8 @@ class _Saved:
     attention: None = None
 
 
-def state_inputs(source: SavedStates) -> Inputs:
-    """The saved sequences of `source`; their output is the mean of the last states."""
+def state_inputs(source: SavedStates, *, seed: int) -> Inputs:
+    """The saved sequences of `source`; their output is the mean of the last states. `seed` and its name seed one."""
     sequences = list(source.sequences.values())
 
     def run(i: int, visit: Visit | None) -> np.ndarray:
@@ -127,7 +144,10 @@ def state_inputs(source: SavedStates) -> Inputs:
         return np.asarray(sequences[i][-1].mean(axis=0, dtype=np.float64), np.float32)
 
     sizes = tuple(states.shape[1] for states in sequences)
-    return Inputs("states", tuple(source.sequences), sizes, run, source.fingerprint)
+    names = tuple(source.sequences)
+    return Inputs(
+        "states", source.dim, names, sizes, run, source.fingerprint, tuple(seed_of(seed, name) for name in names)
+    )
 
 
 def read_passages(text: Any) -> tuple[str, ...]:
@@ -137,6 +157,8 @@ def read_passages(text: Any) -> tuple[str, ...]:
     """
     if isinstance(text, str | os.PathLike):
         lines, where = _lines(Path(text)), f"the file `{os.fspath(text)}`"
+    elif not isinstance(text, Iterable):
+        raise BadInput(f"`text` must be a file or strings: {type(text).__name__} was found.")
     else:
         given: list[Any] = list(text)
         if wrong := [line for line in given if not isinstance(line, str)]:
@@ -152,7 +174,7 @@ def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise BadInput(f"`text` must be a file with one passage a line: there is no file `{path}`; check the path.")
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_text(encoding="utf-8-sig").replace("\r\n", "\n").split("\n")  # no other character ends a line
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"`text` must be a text file in UTF-8: `{path}` cannot be read ({error}).") from error
 
@@ -167,6 +189,29 @@ def _pictures(path: Path) -> list[Path]:
 
 def _plural(modality: str) -> str:
     return "images" if modality == "image" else modality
+
+
+def _memory() -> float:
+    """Bytes of memory of this machine; infinity where nobody says."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
+
+
+def seed_of(seed: int, mark: int | str) -> int:
+    """A seed for the input that `mark` names, drawn from `seed`: the same wherever the input stands."""
+    own = mark if isinstance(mark, int) else int.from_bytes(hashlib.blake2b(mark.encode(), digest_size=8).digest())
+    return int(np.random.SeedSequence([seed, own]).generate_state(1)[0])
+
+
+def _read(items: Sequence[Any]) -> str:
+    """What tells the arrays that the `items` give to the network."""
+    digest = hashlib.blake2b(digest_size=16)
+    for item in items:
+        for name, array in sorted(item.inputs().items()):
+            digest.update(f"{name} {array.shape} ".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _digest(parts: Iterable[str]) -> str:

@@ -93,9 +93,9 @@ def command_of(model: dict[str, Any], inputs: dict[str, Any], seed: int) -> str:
     if inputs["kind"] == "gaussian":
         words.append(f"--tokens {inputs['size']} --batches {inputs['asked']}")
     elif inputs["kind"] == "text":
-        words.append("--text PASSAGES")
+        words.append(f"--text {inputs['path'] or 'PASSAGES'}")
     elif inputs["kind"] == "images":
-        words.append("--images FOLDER")
-    if inputs["against"] is not None:
-        words.append(f"--against {inputs['against']}")
+        words.append(f"--images {inputs['path'] or 'FOLDER'}")
+    if inputs["against_source"] is not None:
+        words.append(f"--against {inputs['against_source']}")
     return " ".join([*words, f"--seed {seed}"])

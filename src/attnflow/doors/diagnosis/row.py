@@ -27,6 +27,18 @@ PER_BLOCK = (
 )  # fmt: skip
 PER_HEAD = ("logit_variance", "effective_keys")
 
+LARGEST = 1e15
+"""Beyond it the squares of single precision overflow before long."""
+
+
+class Overflowed(Exception):
+    """A state or an attention output is beyond all bounds, or not a number, at the `layer`."""
+
+    def __init__(self, layer: int) -> None:
+        super().__init__(f"layer {layer}")
+        self.layer = layer
+
+
 Row = dict[str, np.ndarray]
 """Arrays by the names of the dataset, without the axis of the inputs."""
 
@@ -36,15 +48,16 @@ class Measuring:
 
     `attentions` are the heads by block, or why there is none; `axes` (l, d) the directions of the sliced distance;
     `seed` draws queries and controls; `kept` is how many tokens of each state are kept as they are (`sample`);
-    `on_layer` is called when a layer is done; `seconds` is the time that it took, apart from the network's own.
+    `draws` is how many clouds of Gaussian tokens make a ceiling; `on_layer` is called when a layer is done; `seconds` is
+    the time that it took, apart from the network's own.
     """
 
     def __init__(
         self, attentions: tuple[Attention | str, ...], axes: Float[np.ndarray, "l d"], *, seed: int, kept: int = 0,
-        on_layer: Any = None,
+        draws: int = 1, on_layer: Any = None,
     ) -> None:  # fmt: skip
         self.attentions, self.axes, self.seed, self.kept, self.on_layer = attentions, axes, seed, kept, on_layer
-        self.seconds = 0.0
+        self.draws, self.seconds = draws, 0.0
         self.states: list[State] = []
         self.predictions: list[Prediction | str] = []
         self.means: list[np.ndarray] = []
@@ -55,6 +68,7 @@ class Measuring:
         """Measure what enters block `layer`, or leaves the last one."""
         began = time.perf_counter()
         state = np.asarray(inside.state)
+        require_size(layer, state, inside.attention)
         spread = spread_of(state)
         self.states.append(measure_state(state, self.axes, spread=spread))
         self.means.append(state.mean(axis=0, dtype=np.float64).astype(np.float32))
@@ -70,7 +84,9 @@ class Measuring:
         if isinstance(attention, str):
             return attention
         own = spread if np.shares_memory(inside.state, inside.attended) else None  # the heads read the state itself
-        return predict_attention(attention, inside.attended, inside.attention, seed=self.seed, spread=own)
+        return predict_attention(
+            attention, inside.attended, inside.attention, seed=self.seed, draws=self.draws, spread=own
+        )
 
     def row(self) -> Row:
         """What was found, by the names of the dataset."""
@@ -96,6 +112,13 @@ class Measuring:
             rows = [missing if isinstance(p, str) else np.asarray(getattr(p, name)) for p in self.predictions]
             found[name] = np.stack(rows) if rows else np.zeros((0, heads))
         return found
+
+
+def require_size(layer: int, *arrays: np.ndarray | None) -> None:
+    """Raise Overflowed at `layer` unless every number of the `arrays` is below LARGEST in size."""
+    for array in arrays:
+        if array is not None and not float(np.abs(array).max(initial=0.0)) <= LARGEST:
+            raise Overflowed(layer)
 
 
 def chosen(n: int, kept: int, seed: int) -> np.ndarray:

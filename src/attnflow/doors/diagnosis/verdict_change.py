@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .fields_states import median
-from .thresholds import NOISE
+from .thresholds import NOISE, PLATEAU
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ def change_between(values: Float[np.ndarray, "s l1"], start: int, end: int) -> C
 def largest_fall(values: Float[np.ndarray, "s l1"]) -> Change | None:
     """The two layers between which the median of positive `values` falls by the largest factor; None if it never falls.
 
-    Of equal falls the one that begins last is taken, and ends first.
+    Of falls that are equal, or nearly so, the one that begins last is taken, and ends first.
     """
     return _largest(-np.log(_positive(median(values))), values)
 
@@ -75,4 +75,17 @@ def _largest(heights: Float[np.ndarray, " l1"], values: Float[np.ndarray, "s l1"
         for start in range(end - 1, -1, -1):
             if heights[end] - heights[start] > best:
                 best, ends = heights[end] - heights[start], (start, end)
-    return None if ends is None else change_between(values, *ends)
+    return None if ends is None else change_between(values, *_shortest(heights, *ends))
+
+
+def _shortest(heights: Float[np.ndarray, " l1"], start: int, end: int) -> tuple[int, int]:
+    """The change from `start` to `end` without its ends on a plateau, where rounding alone tells layers apart."""
+    near = min(PLATEAU.value, 0.1 * float(heights[end] - heights[start])) * (1 + 1e-9)
+    first = first_reaching(heights[start : end + 1], float(heights[end]), near=near) + start
+    low = np.flatnonzero(heights[start:first] <= heights[start] + near)
+    return start + int(low[-1]), first
+
+
+def first_reaching(heights: Float[np.ndarray, " l1"], top: float, *, near: float = PLATEAU.value * (1 + 1e-9)) -> int:
+    """The first of `heights` that comes as `near` to their `top` as on a plateau."""
+    return int(np.flatnonzero(heights >= top - near)[0])

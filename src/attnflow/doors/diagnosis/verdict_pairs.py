@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...diagnostics.pairing import Pairing
-from .thresholds import DRIFT
+from ...diagnostics.pairing import CHANCE, Overlap, Pairing
+from .thresholds import DRIFT, FEW, STAYED
 from .verdict_finding import Finding, Kind, Part, measured, percent, short
 
-STAYED, FAR = 0.9, 0.5
-"""Neighbours stay although the coordinates are far away: a rotation would do that."""
+FAR = 0.5
+"""Neighbours stay although the coordinates are so far away: a rotation would do that."""
 
 
 def differences(pairing: Pairing) -> Part:
@@ -24,11 +24,27 @@ def differences(pairing: Pairing) -> Part:
 
 def _kept(pairing: Pairing) -> str:
     if pairing.overlap is not None:
-        share = pairing.overlap.mean
-        return "all neighbours kept" if share == 1.0 else f"neighbours kept {percent(share)}"
+        return _shared(pairing.overlap)
     if pairing.cosine is not None:
         return f"median cosine of the outputs {_cosine(np.median(pairing.cosine))}"
     return "outputs cannot be compared"
+
+
+def _shared(overlap: Overlap) -> str:
+    """The share of neighbours that is kept, beside what chance keeps where that is much."""
+    much = overlap.chance > CHANCE
+    both = f"({percent(overlap.mean)}, by chance {percent(overlap.chance)})"
+    if overlap.low <= overlap.chance:
+        return f"no more neighbours kept than by chance {both}"
+    if much and _beyond(overlap) < FEW.value:
+        return f"few neighbours kept beyond chance {both}"
+    kept = "all neighbours kept" if overlap.mean == 1.0 else f"neighbours kept {percent(overlap.mean)}"
+    return f"{kept} ({percent(overlap.chance)} by chance)" if much else kept
+
+
+def _beyond(overlap: Overlap) -> float:
+    """The share that is kept of the neighbours that chance would not keep; 1 where it would keep all."""
+    return max((overlap.mean - overlap.chance) / (1.0 - overlap.chance), 0.0) if overlap.chance < 1.0 else 1.0
 
 
 def _start(pairing: Pairing) -> str:
@@ -46,8 +62,9 @@ def _neighbours(pairing: Pairing) -> tuple[Finding, ...]:
         return ()
     kept = f"of the {overlap.neighbours} nearest neighbours {100 * overlap.mean:.1f} % are kept"
     interval = f"95 % interval {100 * overlap.low:.1f} to {100 * overlap.high:.1f} %"
-    found = [measured(f"{kept} ({interval}; unrelated outputs: {percent(overlap.chance)})")]
-    if pairing.drift is not None and overlap.mean >= STAYED and pairing.drift.value[-1] >= FAR:
+    beyond = f"; beyond chance {percent(_beyond(overlap))} of what could be kept" if overlap.chance > CHANCE else ""
+    found = [measured(f"{kept} ({interval}; unrelated outputs: {percent(overlap.chance)}{beyond})")]
+    if pairing.drift is not None and _beyond(overlap) >= STAYED.value and pairing.drift.value[-1] >= FAR:
         found.append(measured("neighbours stay although the states are far apart, as after a rotation of the outputs"))
     return tuple(found)
 

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import xarray as xr
 
+from ...diagnostics.attention_trust import SHARP
 from . import fields_states as states
 from .thresholds import TRUSTED_CEILING, TRUSTED_FIT
 from .verdict_finding import Finding, Kind, Part, measured, short
@@ -15,7 +16,7 @@ from .verdict_finding import Finding, Kind, Part, measured, short
 def trust(layers: xr.Dataset) -> Part:
     """In which layers the Gaussian prediction is trusted, and why not in the others; blocks count from 0."""
     known, held = states.predicted(layers), states.trusted(layers)
-    missing = _missing(layers, known)
+    missing = _missing(layers, known) + _coverage(layers, known)
     if not known.any():
         return Part(("no prediction",), missing)
     count, total = int(held.sum()), int(known.sum())
@@ -72,8 +73,12 @@ def _why(layers: xr.Dataset) -> tuple[Finding, ...]:
     few = lost & (ceiling <= TRUSTED_CEILING.value)
     far = lost & ~few
     found = []
-    if few.any():
-        found.append(f"{_listed(few)}: too few keys hold the weight, even for Gaussian tokens")
+    sharp = few & (np.nan_to_num(states.logit_excess(layers), nan=0.0).max(axis=1, initial=0.0) > SHARP)
+    if sharp.any():
+        found.append(f"{_listed(sharp)}: too few keys hold the weight, even for Gaussian tokens")
+    if (noisy := few & ~sharp).any():
+        words = "the noise of finitely many keys hides what varies between queries, even for Gaussian tokens"
+        found.append(f"{_listed(noisy)}: {words}")
     if far.any():
         worst = int(np.argmin(np.where(far, best, np.inf)))
         numbers = f"R^2 down to {short(best[worst])} (block {worst}), {short(ceiling[worst])} for Gaussian tokens"
@@ -83,8 +88,18 @@ def _why(layers: xr.Dataset) -> tuple[Finding, ...]:
 
 def _any_law(layers: xr.Dataset) -> np.ndarray:
     """Where tokens of another law with the same moments are predicted as well as Gaussian ones."""
-    control, ceiling = states.path(layers, "r2_control"), states.path(layers, "r2_ceiling")
+    control = states.median(states.best_r2(layers, "_control"))
+    ceiling = states.median(states.best_r2(layers, "_ceiling"))
     return np.asarray(np.nan_to_num(control - TRUSTED_FIT.value * ceiling, nan=-np.inf) >= 0.0)
+
+
+def _coverage(layers: xr.Dataset, known: np.ndarray) -> tuple[Finding, ...]:
+    """How many inputs a prediction rests on, where it is not most of them."""
+    share = np.mean(~np.isnan(states.best_r2(layers)), axis=0)[known]
+    if not share.size or share.min() >= 0.5:
+        return ()
+    text = f"predictions exist for {100 * share.min():.0f} % of the inputs only: the others have too few tokens"
+    return (Finding(text, Kind.NOTE),)
 
 
 def _missing(layers: xr.Dataset, known: np.ndarray) -> tuple[Finding, ...]:
