@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import kstest
 
 from attnflow.diagnostics.kernel_discrepancy import discrepancy_floor_squared
-from attnflow.diagnostics.massive import MASSIVE
+from attnflow.diagnostics.massive import MASSIVE, massive_channels
 from attnflow.diagnostics.matched_noise import matched_noise
 from attnflow.diagnostics.spread import spread_of
 from attnflow.diagnostics.state import measure_state, token_cosine
@@ -74,6 +74,22 @@ def test_one_point_is_its_own_gaussian():
         assert (state.cov_trace, state.numerical_rank, state.sliced_w2, state.mmd) == pytest.approx((0, 0, 0, 0))
         assert state.normality_p is None
         assert state.massive_channels == ()
+
+
+@pytest.mark.parametrize("size", [1.0, 3e4])
+def test_what_rounding_leaves_of_equal_tokens_has_no_massive_entries(rng, size):
+    point = size * rng.standard_normal(64)
+    x = np.tile(point.astype(np.float32), (300, 1))
+    x[7, 5] = np.nextafter(x[7, 5], np.float32(np.inf))
+    x[9:12, 8] = np.nextafter(x[9:12, 8], np.float32(-np.inf))
+    state = measure_state(x, unit_directions(64, 8, 0))
+    assert (state.massive_channels, state.massive_share) == ((), 0.0)
+    spread = np.sqrt(x.astype(float).var(axis=0).mean())
+    assert 0 < spread < np.finfo(np.float32).eps * state.mean_norm
+    assert massive_channels(x, spread) == ((), 0.0)
+    y = x + (1e-3 * size * rng.standard_normal(x.shape)).astype(np.float32)
+    y[20, 30] += 0.02 * size
+    assert [m.channel for m in measure_state(y, unit_directions(64, 8, 0)).massive_channels] == [30]
 
 
 def test_massive_entries_are_counted_by_channel_and_by_token(rng):

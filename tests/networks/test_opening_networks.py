@@ -245,3 +245,16 @@ def test_opening_prints_nothing(folder, capfd):
     assert capfd.readouterr() == ("", "")
     assert transformers.utils.logging.is_progress_bar_enabled() == bars
     assert transformers.utils.logging.get_verbosity() == level
+
+
+def test_a_model_type_of_another_family_is_refused_with_the_supported_ones():
+    with pytest.raises(BadInput, match=r"supported family \(bert, vit, deit, modernbert, gpt2\)"):
+        open_encoder("roberta", random_init=True)
+
+
+def test_weights_that_are_not_finite_are_named():
+    model = tiny("bert")
+    with torch.no_grad():
+        model.encoder.layer[1].output.dense.weight[3, 2] = float("nan")
+    with pytest.raises(BadInput, match=r"`encoder\.layer\.1\.output\.dense\.weight` holds NaN"):
+        open_encoder(model)

@@ -44,7 +44,10 @@ def read_hidden_states(path: str | os.PathLike[str]) -> tuple[dict[str, Float[np
 def _check(file: Path, name: str, array: np.ndarray, first: tuple[str, tuple[int, ...]]) -> None:
     where = f"`{name}` in `{file}`"
     if array.ndim != 3 or array.dtype.kind not in "fiu" or array.shape[0] < 1:
-        raise BadInput(f"{where} must be an array (layers + 1, n, d): {array.dtype} {array.shape} was found.")
+        raise BadInput(
+            f"{where} must be an array (layers + 1, n, d): {array.dtype} {array.shape} was found; for a model, give "
+            "the folder that its weights are in."
+        )
     if array.shape[1] < 2:
         raise BadInput(f"{where} must have at least two tokens (its second axis): {array.shape} was found.")
     if (array.shape[0], array.shape[2]) != (first[1][0], first[1][2]):

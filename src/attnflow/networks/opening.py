@@ -14,7 +14,7 @@ import numpy as np
 from .._check import BadInput
 from .card import licence_of, name_of
 from .encoder import Encoder
-from .families import Family, Module, Tensor, family_of
+from .families import FAMILIES, Family, Module, Tensor, family_of
 from .folder import family_in, from_config, load
 from .hub import folder_of_id
 from .images import WITHOUT, pictures_for
@@ -105,6 +105,14 @@ _PENDING: Any = None
 """Stands for the model while the files beside it are read, which is quick and may fail."""
 
 
+def _refuse_other_types(said: str) -> None:
+    from transformers import CONFIG_MAPPING
+
+    if said.lower() in CONFIG_MAPPING:
+        known = ", ".join(family.model_type for family in FAMILIES)
+        raise BadInput(f"`random_init` must be of a supported family ({known}): the model type {said!r} is of another.")
+
+
 def _folder(said: str, *, weights: bool) -> Path:
     path = Path(said).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix == ".json"):
@@ -114,6 +122,8 @@ def _folder(said: str, *, weights: bool) -> Path:
                 "draw random weights, or its folder."
             )
         return path
+    if not weights and not path.exists():
+        _refuse_other_types(said)
     if path.is_file():
         raise BadInput(f"`source` must be a folder, not a file: {said} was found; give the folder that it is in.")
     return folder_of_id(said, weights=weights)

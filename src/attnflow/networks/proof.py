@@ -29,6 +29,7 @@ def prove(family: Family, model: Module, inputs: Mapping[str, Tensor]) -> tuple[
 
     Returns notes on rounding. Raises BadInput naming the block and what differs.
     """
+    _require_finite(model)
     notes: list[str] = []
     for tokens in (_gaussian(family, model), family.embed(model, inputs)):
         for layer, beside in enumerate(family.beside(model, tokens)):
@@ -75,6 +76,14 @@ def _turned(vectors: Float[np.ndarray, "h n k"], rotary: Float[np.ndarray, " hal
     return np.concatenate([turned.real, turned.imag], axis=2)
 
 
+def _require_finite(model: Module) -> None:
+    for name, weight in model.named_parameters():
+        if not bool(weight.isfinite().all()):
+            raise BadInput(
+                f"`source` must have finite weights: `{name}` holds NaN or infinity; train or convert it again."
+            )
+
+
 def _gaussian(family: Family, model: Module) -> Tensor:
     """Gaussian tokens, more of them than a window holds on one side."""
     import torch
@@ -94,6 +103,11 @@ def _prove_block(
     block = family.blocks(model)[layer]
     attention = family.attention(model, block)
     own, output = _errors(family, block, attention, tokens, beside)
+    if not bool(output.isfinite().all()):
+        raise BadInput(
+            f"`source` must give finite numbers: what leaves block {layer} is NaN or infinite on a short input; look "
+            "for huge weights there."
+        )
     if tokens.element_size() < 4:
         own = {}  # in 16 bits they say nothing
     elif max(own.values()) <= TOLERANCE:

@@ -207,6 +207,47 @@ def test_saved_states_are_measured_without_a_model(tmp_path):
     assert af.diagnose(tmp_path / "states.npz", against=tmp_path / "other.npz").comparison.drift.start == 0
 
 
+def test_when_every_input_overflows_that_is_said_with_the_layer(tmp_path):
+    states = np.random.default_rng(1).standard_normal((4, 9, 6))
+    states[2:] *= 1e25
+    np.savez(tmp_path / "wild.npz", one=states, two=2 * states)
+    with pytest.raises(BadInput, match="blows up: every input is beyond 1e15, or not a number, from layer 2 on"):
+        af.diagnose(tmp_path / "wild.npz")
+
+
+def test_saved_states_that_overflow_are_counted(tmp_path):
+    rng = np.random.default_rng(1)
+    states = {name: rng.standard_normal((3, 9, 6)) for name in ("calm", "wild", "mild")}
+    states["wild"][2] *= 1e30
+    np.savez(tmp_path / "states.npz", **states)
+    found = af.diagnose(tmp_path / "states.npz")
+    assert found.verdict.line.startswith("overflow in 1 of 3 inputs (first at layer 2)")
+    assert found.labels == ("calm", "mild")
+    assert found.layers.sizes["sequence"] == 2
+    assert found.inputs["overflow"] == {"1": 2}
+
+
+def test_the_place_of_a_passage_changes_no_number(model, passages):
+    few = passages[:9]
+    one, two = (af.diagnose(model, some, tokenizer=Words()) for some in (few, few[::-1]))
+    for name in ("r2_ceiling", "sliced_w2", "effective_rank"):
+        assert np.array_equal(one.layers[name], two.layers[name][::-1], equal_nan=True)
+
+
+def test_another_pooling_or_tokenizer_does_not_take_up_the_work_of_this_one(model, passages):
+    from attnflow.doors.diagnosis.diagnose import _key
+    from attnflow.doors.diagnosis.inputs import text_inputs
+    from attnflow.networks.encoder import open_encoder
+
+    class Reversed(Words):
+        def __call__(self, text, **more):
+            return super().__call__(" ".join(text.split()[::-1]))
+
+    encoder, other = (open_encoder(model, tokenizer=kind()) for kind in (Words, Reversed))
+    keys = {_key(e, text_inputs(e, passages[:4], seed=0), None, 0) for e in (encoder, other)}
+    assert len(keys) == 2
+
+
 def test_the_page_stands_alone_and_json_has_no_nan(model, passages, tmp_path):
     odd = ["the cat <script>" if i == 3 else p for i, p in enumerate(passages)]
 

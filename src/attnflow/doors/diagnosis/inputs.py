@@ -99,7 +99,8 @@ def text_inputs(encoder: Any, passages: Sequence[str], *, seed: int) -> Inputs:
     labels = tuple(passages[i] for i in kept)
     return Inputs(
         "text", encoder.dim, labels, tuple(item.tokens for item in chosen),
-        lambda i, visit: encoder.run(chosen[i], visit), _digest(labels), tuple(seed_of(seed, label) for label in labels), _read(chosen), tuple(notes),
+        lambda i, visit: encoder.run(chosen[i], visit), _digest(labels),
+        tuple(seed_of(seed, label) for label in labels), _read(chosen), tuple(notes),
     )  # fmt: skip
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Other:
     """What a diagnosis is held against, and how to `look` at input number i in it.
 
-    `name`, `source` and `fingerprint` tell which it is, `shape` are its layers and their width, `width` is that of its output; `reading` tells what reaches it, as that of `Inputs`.
+    `name`, `source` and `fingerprint` tell which it is, `shape` are its layers and their width, `width` is
+    that of its output; `reading` tells what reaches it, as that of `Inputs`.
 
     `look` gives `other_state` (items, layers + 1, d) and `other_output` (items, p) of that input, like the rows of the
     diagnosis itself.

@@ -48,8 +48,8 @@ class Measuring:
 
     `attentions` are the heads by block, or why there is none; `axes` (l, d) the directions of the sliced distance;
     `seed` draws queries and controls; `kept` is how many tokens of each state are kept as they are (`sample`);
-    `draws` is how many clouds of Gaussian tokens make a ceiling; `on_layer` is called when a layer is done; `seconds` is
-    the time that it took, apart from the network's own.
+    `draws` is how many clouds of Gaussian tokens make a ceiling; `on_layer` is called when a layer is done; `seconds`
+    is the time that it took, apart from the network's own.
     """
 
     def __init__(

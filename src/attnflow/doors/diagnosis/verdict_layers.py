@@ -43,7 +43,8 @@ def growth(layers: xr.Dataset, *, bounded_by_norm: bool) -> Part:
     if not change.clear or change.factor < GROWTH.value:
         low, high = short(middle[change.start :].min()), short(middle[change.start :].max())
         count = change.end - change.start
-        return Part(findings=(measured(f"the trace stays between {low} and {high} in these {count} layers"),))
+        where = f"at {low}" if low == high else f"between {low} and {high}"
+        return Part(findings=(measured(f"the trace stays {where} in these {count} layers"),))
     if change.after < change.before:
         return Part((f"{size} {change.layers}: the tokens contract",), (measured(f"{size} {change.layers}"),))
     return _grown(middle, change, size)
@@ -78,9 +79,8 @@ def _normed(layers: xr.Dataset) -> tuple[Finding, ...]:
         return steady
     size = trace + np.square(states.path(layers, "mean_norm"))
     low, high = sorted((size[start], size[end]))
-    why = (
-        "the gains of the norms" if high > GAINS.value * low else "the size of the tokens changes less, their mean more"
-    )
+    gained = high > GAINS.value * low
+    why = "the gains of the norms" if gained else f"|mean|^2 + trace changes by a factor of {short(high / low)} only"
     text = f"the trace goes from {short(change.before)} to {short(change.after)} {change.layers}: {why}"
     return (Finding(fixed, Kind.CONSTRUCTION), measured(text))
 
