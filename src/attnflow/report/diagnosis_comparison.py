@@ -13,6 +13,9 @@ BINS = 40
 NARROW = 1e-3
 """Cosines closer to 1 than this are drawn on an axis of this width: what is below is rounding or next to it."""
 
+WORTH_SAYING = 0.1
+"""A share that chance keeps and that is said."""
+
 
 def draw_drift(ax: Axes, comparison: xr.Dataset) -> None:
     """The drift by layer of a `comparison` on `ax` with its bootstrap intervals, and where it starts if that is known.
@@ -62,7 +65,9 @@ def headline(comparison: xr.Dataset) -> str:
     """The share of neighbours kept, if a `comparison` has their "overlap": a line below its panels."""
     if not has_values(comparison, "overlap"):
         return ""
-    return f"Against the other model: {100 * float(comparison['overlap'].mean()):.0f} % of the neighbours kept."
+    kept = f"Against the other model: {100 * float(comparison['overlap'].mean()):.0f} % of the neighbours kept"
+    chance = float(comparison.attrs.get("overlap10_chance", 0.0))
+    return f"{kept} ({100 * chance:.0f} % by chance)." if chance > WORTH_SAYING else f"{kept}."
 
 
 def _interval(shown: Band) -> bool:

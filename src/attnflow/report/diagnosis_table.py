@@ -151,17 +151,25 @@ def _trusted(layers: xr.Dataset) -> list[str]:
 
 
 def _massive(layers: xr.Dataset) -> list[str]:
-    """The share of massive tokens in percent, with the channel that comes first in most repeats."""
+    """The share of massive tokens in percent, with the channel that is massive in most tokens of all repeats."""
     if not has_values(layers, "massive_share"):
         return [NOTHING] * layers.sizes["layer"]
     shares = band(layers, "massive_share").middle
-    over = repeated(layers)
     words = []
     for i, share in enumerate(shares):
         text = f"{100 * share:.2g} %" if share > 0 else "none" if np.isfinite(share) else NOTHING
-        if share > 0 and "massive_channel" in layers:
-            seen = layers["massive_channel"].transpose(over, "layer", "rank").values[:, i, 0]
-            names, counts = np.unique(seen[seen >= 0], return_counts=True)
-            text += f" (channel {names[counts.argmax()]:.0f})" if names.size else ""
-        words.append(text)
+        channel = _channel(layers, i) if share > 0 else None
+        words.append(text if channel is None else f"{text} (channel {channel})")
     return words
+
+
+def _channel(layers: xr.Dataset, layer: int) -> int | None:
+    if not {"massive_channel", "massive_channel_share"} <= set(layers.data_vars):
+        return None
+    order = (repeated(layers), "layer", "rank")
+    names = layers["massive_channel"].transpose(*order).values[:, layer].astype(int)
+    parts = layers["massive_channel_share"].transpose(*order).values[:, layer]
+    known = np.unique(names[names >= 0])
+    if not known.size:
+        return None
+    return int(known[np.argmax([parts[names == channel].sum() for channel in known])])

@@ -23,6 +23,7 @@ def pairing_dataset(pairing: Pairing) -> xr.Dataset:
         words = "share of the 10 nearest neighbours that is kept"
         found["overlap"] = ("sequence", pairing.overlap.each, {"long_name": words})
         attributes |= {"overlap10": pairing.overlap.mean, "overlap10_low": pairing.overlap.low}
+        attributes["overlap10_chance"] = pairing.overlap.chance
     if pairing.drift is not None:
         words = "distance of the two states over the spread between inputs"
         found["drift"] = ("layer", pairing.drift.value, {"long_name": words})
