@@ -160,6 +160,11 @@ def test_one_batch_says_that_its_noise_is_not_known_and_short_sequences_their_ra
         (
             {"r2": 0.05, "ceiling": 0.06, "variance": 30.0},
             "theory not valid here",
+            "blocks 0 to 5: too few keys hold the weight",
+        ),
+        (
+            {"r2": 0.05, "ceiling": 0.06, "variance": 0.1},
+            "theory not valid here",
             "blocks 0 to 5: the noise of finitely many keys hides",
         ),
         (
