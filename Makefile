@@ -42,8 +42,9 @@ types: $(TOOLS) ## mypy --strict
 contracts: $(TOOLS) ## import-linter: which room may import which
 	$(BIN)/lint-imports --no-logo
 
+# Two workers share the machine: threads of their own would only wait for each other.
 pytest: $(TOOLS) ## the tests; ARGS="-k blow_up" for some of them
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(ARGS)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(ARGS)
 
 bench: $(TOOLS) ## the benchmark table; ARGS passes options
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .doors.steering.steer import steer
     from .doors.steering.study import NetworkStudy, network_study
     from .doors.token_run import TokenRun
+    from .doors.training_callback import TrainingCallback
     from .doors.trusted_depth import trusted_depth
     from .doors.trusted_depth_result import TrustedDepth
     from .flow.evolve import Trajectory, evolve
@@ -124,6 +125,7 @@ _HOME = {
     "TokenRun": "doors.token_run",
     "TokenTrajectory": "flow.evolve_tokens",
     "Tokens": "measures.tokens",
+    "TrainingCallback": "doors.training_callback",
     "Trajectory": "flow.evolve",
     "Transformer": "transformer.block",
     "TrustedDepth": "doors.trusted_depth_result",
@@ -207,6 +209,7 @@ __all__ = [
     "TokenRun",
     "TokenTrajectory",
     "Tokens",
+    "TrainingCallback",
     "Trajectory",
     "Transformer",
     "TrustedDepth",
