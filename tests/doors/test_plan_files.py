@@ -170,7 +170,7 @@ def test_a_file_with_neither_run_nor_plan_says_what_it_holds(tmp_path):
     from attnflow.files.results import write_dataset
 
     write_dataset(xr.Dataset(attrs={"kind": json.dumps("comparison")}), tmp_path / "other.nc")
-    with pytest.raises(af.BadInput, match="must hold a run or a plan: a comparison was found"):
+    with pytest.raises(af.BadInput, match="must hold a run, a plan or a diagnosis: a comparison was found"):
         af.load(tmp_path / "other.nc")
 
 

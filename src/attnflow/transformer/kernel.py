@@ -67,7 +67,8 @@ def softmax_average(
             logits = block.logits(queries)
             if visible is not None:
                 logits = jnp.where(block.seen(visible), logits, HIDDEN)
-            top = jnp.maximum(carry.top, jnp.max(logits, axis=1))
+            # the shift cancels; its derivative through `max` would be lost where rounding leaves no entry equal to it
+            top = lax.stop_gradient(jnp.maximum(carry.top, jnp.max(logits, axis=1)))
             weights = jnp.exp(logits - top[:, None])
             shrink = jnp.exp(carry.top - top)
             total = shrink * carry.total + jnp.sum(weights, axis=1)
