@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from threadpoolctl import threadpool_limits
 from ..._check import BadInput
 from ...files.checkpoint import Checkpoint
 from ..distance_arguments import whole
+from ..interrupts import remembered_interrupts
 from .diagnosis import Diagnosis, assemble
 from .fields import available
-from .gate import parse_gate
+from .gate import Gate, parse_gate
 from .inputs import Inputs, gaussian_inputs, image_inputs, read_passages, state_inputs, text_inputs
 from .looking import look_through
 from .other import Other, open_other
@@ -72,22 +73,31 @@ def diagnose(
     real = passages is not None or images is not None
     if gate is not None:
         gate.require(available(compared=against is not None, real=real or is_states(source)))
-    encoder = open_source(source, random_init=random_init, seed=start, tokenizer=tokenizer)
-    inputs = _inputs(encoder, passages, images, tokens=n, batches=count, seed=start)
-    if isinstance(given := text if images is None else images, str | os.PathLike):
-        inputs = dataclasses.replace(inputs, path=os.fspath(given))
-    other = None
-    if against is not None:
-        other = open_other(against, encoder, inputs, kept=ITEMS, seed=start, tokenizer=tokenizer)
-    if gate is not None:
-        gate.require(_fields(encoder, inputs, other))
-    key = _key(encoder, inputs, other, start)
-    checkpoint = Checkpoint(None if resume is None else Path(resume) / f"{key}.npz")
+    with remembered_interrupts() as stop:
+        encoder = open_source(source, random_init=random_init, seed=start, tokenizer=tokenizer)
+        stop()
+        inputs = _inputs(encoder, passages, images, tokens=n, batches=count, seed=start)
+        if isinstance(given := text if images is None else images, str | os.PathLike):
+            inputs = dataclasses.replace(inputs, path=os.fspath(given))
+        other = None
+        if against is not None:
+            other = open_other(against, encoder, inputs, kept=ITEMS, seed=start, tokenizer=tokenizer)
+        if gate is not None:
+            gate.require(_fields(encoder, inputs, other))
+        stop()
+        kept = None if resume is None else Path(resume) / f"{_key(encoder, inputs, other, start)}.npz"
+        return _diagnosis(encoder, inputs, other, gate, Checkpoint(kept), stop, seed=start)
+
+
+def _diagnosis(
+    encoder: Any, inputs: Inputs, other: Other | None, gate: Gate | None, checkpoint: Checkpoint,
+    stop: Callable[[], None], *, seed: int,
+) -> Diagnosis:  # fmt: skip
     # small products: threads that share them cost more than they give, and much more on a busy machine
     with threadpool_limits(1 if inputs.real else None):
-        seen = look_through(encoder, inputs, other, checkpoint, kept=ITEMS)
+        seen = look_through(encoder, inputs, other, checkpoint, kept=ITEMS, stop=stop)
     with threadpool_limits(1):
-        found = assemble(encoder, inputs, seen, other=other, gate=gate, seed=start)
+        found = assemble(encoder, inputs, seen, other=other, gate=gate, seed=seed)
     if not seen.interrupted:
         checkpoint.remove()
     return found

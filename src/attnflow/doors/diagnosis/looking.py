@@ -12,7 +12,6 @@ import numpy as np
 from ..._check import BadInput
 from ...files.checkpoint import Checkpoint
 from ...measures.sliced import unit_directions
-from ..interrupts import remembered_interrupts
 from ..progress import progress_bar
 from .inputs import Inputs
 from .other import Other
@@ -39,11 +38,13 @@ class Seen:
     interrupted: bool
 
 
-def look_through(encoder: Any, inputs: Inputs, other: Other | None, checkpoint: Checkpoint, *, kept: int) -> Seen:
+def look_through(
+    encoder: Any, inputs: Inputs, other: Other | None, checkpoint: Checkpoint, *, kept: int, stop: Callable[[], None]
+) -> Seen:
     """The measurements of all `inputs` of `encoder`, and what `other` makes of them.
 
     `checkpoint` holds what was finished before, and what is finished when Ctrl-C ends the work. Of the first Gaussian
-    cloud `kept` tokens are kept as they are.
+    cloud `kept` tokens are kept as they are. `stop` raises KeyboardInterrupt when somebody asked for it.
 
     Raises BadInput when every input overflows, KeyboardInterrupt when nothing is finished yet.
     """
@@ -52,7 +53,7 @@ def look_through(encoder: Any, inputs: Inputs, other: Other | None, checkpoint: 
     samples = shares(inputs.sizes) if inputs.real else (kept,) + (0,) * (count - 1)
     written, done = time.monotonic(), len(rows) * depth
     interrupted = False
-    with progress_bar(count * depth, words=f"{encoder.name}: layers") as report, remembered_interrupts() as stop:
+    with progress_bar(count * depth, words=f"{encoder.name}: layers") as report:
 
         def step() -> None:
             nonlocal done
