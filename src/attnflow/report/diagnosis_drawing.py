@@ -26,6 +26,7 @@ def open_panel(ax: Axes, title: str, *, along: str | None = None, last: int = 0)
     """Make `ax` a panel with a `title`, and room above for a legend; `along` names its axis of indices 0 to `last`."""
     quiet(ax)
     ax.set_title(title, fontsize=9, loc="left", pad=17)
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))  # no power above, where the legend is
     if along is not None:
         ax.set_xlim(-0.4, last + 0.4)
         ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
