@@ -130,8 +130,6 @@ def test_bad_input_is_refused_before_any_work(change, words):
 
 def test_the_example_of_the_docs_runs(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(af, "Mixture", Mixture, raising=False)
-    monkeypatch.setattr(af, "simulate_mixture", simulate_mixture, raising=False)
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL):
         exec(compile(block, "docs/examples/mixtures.md", "exec"), {})
     printed = capsys.readouterr().out

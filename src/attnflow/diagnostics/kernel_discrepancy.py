@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..measures.kernel_mean import kernel_mean
+from ..measures.mmd import fitted_floor_of
 from .matched_noise import matched_noise
 
 ASYMPTOTIC_FROM = 4
@@ -42,10 +43,7 @@ def discrepancy_floor_squared(values: Float[np.ndarray, " r"], bandwidth: float,
     Source: this package, docs/theory/diagnose.md, section 1.
     """
     if n >= ASYMPTOTIC_FROM * values.size:
-        a = values / bandwidth**2
-        u = a / (1 + 2 * a)
-        absorbed = u.sum() + 0.5 * u.sum() ** 2 + np.sum(np.square(u))
-        return float(-np.expm1(np.log1p(absorbed) - 0.5 * np.sum(np.log1p(2 * a))) / n)
+        return fitted_floor_of(values / bandwidth**2, n)
     draws = min(MOST_DRAWS, max(1, PAIRS // n**2))
     rng = np.random.default_rng(0)
     drawn = (matched_noise(n, values.size, rng) * np.sqrt(values) for _ in range(draws))

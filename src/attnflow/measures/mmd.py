@@ -86,7 +86,14 @@ def fitted_floor(gaussian: Gaussian, *, bandwidth: Number, n: int) -> float:
 
     Source: this package, docs/theory/mmd.md, section 2.
     """
-    a = _scaled_variances(gaussian, bandwidth)
+    return fitted_floor_of(_scaled_variances(gaussian, bandwidth), n)
+
+
+def fitted_floor_of(a: Float[np.ndarray, " r"], n: int) -> float:
+    """`fitted_floor` of `n` points by the variances `a` (r,) in units of the squared kernel width.
+
+    Source: this package, docs/theory/mmd.md, section 2.
+    """
     u = a / (1 + 2 * a)
     absorbed = u.sum() + 0.5 * u.sum() ** 2 + np.sum(np.square(u))
     return float(-np.expm1(np.log1p(absorbed) - 0.5 * np.sum(np.log1p(2 * a))) / n)
